@@ -1,0 +1,167 @@
+//! A file over HTTP, resumed where an earlier attempt stopped.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use ureq::http::{HeaderMap, StatusCode};
+
+use super::CatalogueError;
+use super::pull::Progress;
+
+const BUFFER_BYTES: usize = 1 << 18;
+const ATTEMPTS: u32 = 4;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+const HUB: &str = "https://huggingface.co";
+/// The hub's headers for the hash and the size of the file behind a redirect.
+const LINKED_ETAG: &str = "x-linked-etag";
+const LINKED_SIZE: &str = "x-linked-size";
+
+/// What the hub says of a file before it is downloaded.
+#[derive(Debug)]
+pub(super) struct Announcement {
+    pub(super) url: String,
+    pub(super) sha256: String,
+    pub(super) size_bytes: Option<u64>,
+}
+
+/// Asks the hub for the hash and the size of a file.
+pub(super) fn announce(repository: &str, file: &str) -> Result<Announcement, CatalogueError> {
+    let hub = std::env::var("HF_ENDPOINT").unwrap_or_else(|_| HUB.to_owned());
+    let url = format!("{}/{repository}/resolve/main/{file}", hub.trim_end_matches('/'));
+    let agent = agent(0);
+    let response = authorized(agent.head(&url)).call().map_err(|error| failed(&url, &error))?;
+    let status = response.status();
+    if !(status.is_success() || status.is_redirection()) {
+        return Err(refused(&url, status));
+    }
+    let header = |name: &str| text_header(response.headers(), name);
+    let etag = header(LINKED_ETAG).or_else(|| header("etag"));
+    let sha256 = etag.map(|etag| etag.trim_matches('"').to_ascii_lowercase());
+    let is_sha256 = |hex: &String| hex.len() == 64 && hex.bytes().all(|it| it.is_ascii_hexdigit());
+    let Some(sha256) = sha256.filter(is_sha256) else {
+        return Err(CatalogueError::NotAnnounced { url });
+    };
+    let size_bytes = header(LINKED_SIZE).and_then(|size| size.parse().ok());
+    Ok(Announcement { url, sha256, size_bytes })
+}
+
+/// Downloads `url` to the end of the file at `partial`, going on where an earlier attempt stopped.
+pub(super) fn fetch(
+    url: &str,
+    partial: &Path,
+    progress: &mut Progress<'_>,
+) -> Result<(), CatalogueError> {
+    let mut attempt = 1;
+    loop {
+        match fetch_once(url, partial, progress) {
+            Err(CatalogueError::Download { .. }) if attempt < ATTEMPTS => attempt += 1,
+            result => return result,
+        }
+    }
+}
+
+fn fetch_once(
+    url: &str,
+    partial: &Path,
+    progress: &mut Progress<'_>,
+) -> Result<(), CatalogueError> {
+    let unwritable = |source| CatalogueError::io(partial, source);
+    let mut file =
+        OpenOptions::new().create(true).append(true).open(partial).map_err(unwritable)?;
+    let have = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
+    let mut request = authorized(agent(10).get(url));
+    if have > 0 {
+        request = request.header("range", format!("bytes={have}-"));
+    }
+    let response = request.call().map_err(|error| failed(url, &error))?;
+    let status = response.status();
+    let resumed = status == StatusCode::PARTIAL_CONTENT
+        && text_header(response.headers(), "content-range")
+            .is_some_and(|range| range.starts_with(&format!("bytes {have}-")));
+    let start = match status {
+        _ if resumed => have,
+        StatusCode::OK => 0,
+        StatusCode::RANGE_NOT_SATISFIABLE => {
+            // Either the file is complete or it is not the same file; its hash will tell.
+            return Ok(());
+        }
+        status => return Err(refused(url, status)),
+    };
+    file.set_len(start).map_err(unwritable)?;
+    let length = response.body().content_length();
+    progress.expect(length.map(|length| start + length));
+    copy(url, response.into_body().into_reader(), start, &mut file, partial, progress)?;
+    let end = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
+    match length {
+        Some(length) if end < start + length => Err(CatalogueError::Download {
+            url: url.to_owned(),
+            reason: format!("the connection ended after {end} of {} bytes", start + length),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn copy(
+    url: &str,
+    mut body: impl Read,
+    start: u64,
+    file: &mut File,
+    partial: &Path,
+    progress: &mut Progress<'_>,
+) -> Result<(), CatalogueError> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut done = start;
+    loop {
+        let read = body.read(&mut buffer).map_err(|error| CatalogueError::Download {
+            url: url.to_owned(),
+            reason: error.to_string(),
+        })?;
+        if read == 0 {
+            return file.sync_all().map_err(|source| CatalogueError::io(partial, source));
+        }
+        file.write_all(&buffer[..read]).map_err(|source| CatalogueError::io(partial, source))?;
+        done += read as u64;
+        progress.advance(done)?;
+    }
+}
+
+fn agent(redirects_max: u32) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .max_redirects(redirects_max)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .user_agent("restpg-edge")
+        .build();
+    config.into()
+}
+
+/// Adds the person's hub token where there is one; it never follows a redirect to another host.
+fn authorized<Any>(request: ureq::RequestBuilder<Any>) -> ureq::RequestBuilder<Any> {
+    match std::env::var("HF_TOKEN") {
+        Ok(token) if !token.is_empty() => {
+            request.header("authorization", format!("Bearer {token}"))
+        }
+        _ => request,
+    }
+}
+
+fn text_header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+fn failed(url: &str, error: &ureq::Error) -> CatalogueError {
+    CatalogueError::Download { url: url.to_owned(), reason: error.to_string() }
+}
+
+fn refused(url: &str, status: StatusCode) -> CatalogueError {
+    let reason = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            format!("{status}; if the model is gated, accept its terms and set HF_TOKEN")
+        }
+        status => status.to_string(),
+    };
+    CatalogueError::Download { url: url.to_owned(), reason }
+}

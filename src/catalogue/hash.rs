@@ -1,0 +1,29 @@
+//! SHA-256 of files, with progress.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// The SHA-256 of the file at `path` in hex; `on_bytes` is told the bytes read so far.
+///
+/// # Errors
+/// The system's reason.
+pub fn sha256_of_file(path: &Path, on_bytes: &mut dyn FnMut(u64)) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut total = 0;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(hex::encode(hasher.finalize()));
+        }
+        hasher.update(&buffer[..read]);
+        total += read as u64;
+        on_bytes(total);
+    }
+}

@@ -1,0 +1,348 @@
+//! `restpg-edge generate …`
+
+use std::io::{IsTerminal, Read};
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::Context;
+use super::args::GenerateArguments;
+use super::interrupt::INTERRUPT;
+use super::output::Output;
+use crate::catalogue::ModelStore;
+use crate::config::Config;
+use crate::error::{Error, Exit, Explain};
+use crate::generate::{
+    self, Citation, Draft, Event, Request, Timings, Usage, milliseconds, passages,
+};
+use crate::llama::{Model, Runtime, Sampling, physical_cores};
+use crate::profile::{Hit, ProfileStore, User};
+use crate::prompt::{LeftOut, Prompt};
+use crate::task::Task;
+
+/// A longer request is refused before it is tokenized.
+const PROMPT_BYTES_MAX: u64 = 1 << 20;
+
+/// What is wrong with the request as it was given.
+#[derive(Debug, thiserror::Error)]
+enum InputError {
+    #[error("there is no prompt")]
+    Missing,
+    #[error("standard input cannot be read as text")]
+    Stdin(#[source] std::io::Error),
+    #[error("the prompt on standard input is longer than {PROMPT_BYTES_MAX} bytes")]
+    TooLong,
+}
+
+impl Explain for InputError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Missing => "empty_prompt",
+            Self::Stdin(_) => "unreadable_stdin",
+            Self::TooLong => "prompt_too_long",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Missing => Exit::Usage,
+            Self::Stdin(_) | Self::TooLong => Exit::InvalidData,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Missing => {
+                Some("Say what to write, as an argument or on standard input with `-`.".into())
+            }
+            Self::Stdin(_) => None,
+            Self::TooLong => {
+                Some("Shorten it; take long texts in with `restpg-edge ingest`.".into())
+            }
+        }
+    }
+}
+
+/// `generate --json`.
+#[derive(Serialize)]
+struct Report<'a> {
+    user: &'a str,
+    prompt: &'a str,
+    task: &'a str,
+    reasoning: &'a str,
+    answer: &'a str,
+    citations: &'a [Citation],
+    model: &'a str,
+    adapter: Option<&'a str>,
+    seed: u32,
+    usage: Usage,
+    timings: Timings,
+    truncated: &'a [LeftOut],
+}
+
+pub(super) fn run(
+    mut context: Context,
+    arguments: Box<GenerateArguments>,
+) -> Result<Option<Exit>, Error> {
+    let prompt = read_prompt(arguments.prompt.as_deref())?;
+    apply_flags(&mut context.config, &arguments);
+    context.config.check()?;
+    let context = context;
+    let config = &context.config;
+    let user = User::parse(&arguments.user)?;
+    let request = request(config, &arguments, &prompt)?;
+
+    // What is missing is said before anything slow happens.
+    let store =
+        if arguments.no_profile { None } else { Some(ProfileStore::open(&context.paths, &user)?) };
+    let (_, model_file) = ModelStore::new(&context.paths.models).resolve(&config.model.name)?;
+    let mut timings = Timings::default();
+    let retrieve_started = Instant::now();
+    let hits = match &store {
+        Some(store) => passages(store, &prompt, request.k)?,
+        None => Vec::new(),
+    };
+    timings.retrieve_ms = milliseconds(retrieve_started);
+
+    let bar = context.output.count_bar("loading the model");
+    let load_started = Instant::now();
+    let model = Model::load(Runtime::start()?, &model_file)?;
+    timings.load_ms = milliseconds(load_started);
+    let composed = generate::compose(&model, &request, &hits)?;
+    bar.set_message("reading");
+    let mut screen = Screen::new(&context.output, &arguments, bar);
+    let draft = generate::write(
+        &model,
+        &request,
+        &composed,
+        context.started,
+        timings,
+        &INTERRUPT,
+        &mut |event| screen.show(&event),
+    );
+    screen.finish()?;
+    let draft = draft?;
+    let citations = cite(&hits[..composed.passages_used]);
+    if context.output.json {
+        context.output.object(&Report {
+            user: user.as_str(),
+            prompt: &prompt,
+            task: request.task.name,
+            reasoning: &draft.reasoning,
+            answer: &draft.answer,
+            citations: &citations,
+            model: &config.model.name,
+            adapter: None,
+            seed: request.sampling.seed,
+            usage: draft.usage,
+            timings: draft.timings,
+            truncated: &draft.truncated,
+        })?;
+    }
+    notes(&context.output, &draft);
+    Ok(draft.interrupted.then_some(Exit::Interrupted))
+}
+
+fn cite(hits: &[Hit]) -> Vec<Citation> {
+    let cite = |hit: &Hit| Citation {
+        document: hit.document.clone(),
+        title: hit.title.clone(),
+        score: hit.score,
+    };
+    hits.iter().map(cite).collect()
+}
+
+fn read_prompt(argument: Option<&str>) -> Result<String, InputError> {
+    let from_stdin = match argument {
+        Some("-") => true,
+        Some(prompt) => return Ok(prompt.to_owned()),
+        None => !std::io::stdin().is_terminal(),
+    };
+    if !from_stdin {
+        return Err(InputError::Missing);
+    }
+    let mut prompt = String::new();
+    std::io::stdin()
+        .take(PROMPT_BYTES_MAX + 1)
+        .read_to_string(&mut prompt)
+        .map_err(InputError::Stdin)?;
+    if prompt.len() as u64 > PROMPT_BYTES_MAX {
+        return Err(InputError::TooLong);
+    }
+    if prompt.trim().is_empty() {
+        return Err(InputError::Missing);
+    }
+    Ok(prompt.trim().to_owned())
+}
+
+fn apply_flags(config: &mut Config, arguments: &GenerateArguments) {
+    fn set<T: Clone>(setting: &mut T, flag: Option<&T>) {
+        if let Some(value) = flag {
+            setting.clone_from(value);
+        }
+    }
+    set(&mut config.model.name, arguments.model.as_ref());
+    let generate = &mut config.generate;
+    set(&mut generate.temperature, arguments.temperature.as_ref());
+    set(&mut generate.top_p, arguments.top_p.as_ref());
+    set(&mut generate.top_k, arguments.top_k.as_ref());
+    set(&mut generate.min_p, arguments.min_p.as_ref());
+    set(&mut generate.repeat_penalty, arguments.repeat_penalty.as_ref());
+    generate.reasoning &= !arguments.no_reasoning;
+}
+
+fn request<'a>(
+    config: &Config,
+    arguments: &GenerateArguments,
+    prompt: &'a str,
+) -> Result<Request<'a>, Error> {
+    // The argument parser knows the same names.
+    let task = Task::named(&arguments.task).ok_or(InputError::Missing)?;
+    let generate = &config.generate;
+    let k = arguments.k.or(task.k).unwrap_or(config.retrieve.k);
+    let answer_tokens =
+        arguments.max_tokens.or(task.answer_tokens).unwrap_or(generate.answer_tokens);
+    let seed = match arguments.seed {
+        Some(seed) => seed,
+        None => random_seed(),
+    };
+    Ok(Request {
+        prompt,
+        task,
+        k: k as usize,
+        reasoning: generate.reasoning,
+        reasoning_tokens: generate.reasoning_tokens,
+        answer_tokens,
+        context_tokens: config.model.context_tokens,
+        batch_tokens: config.model.batch_tokens,
+        threads: match config.model.threads {
+            0 => physical_cores(),
+            threads => threads,
+        },
+        sampling: Sampling {
+            temperature: generate.temperature,
+            top_k: generate.top_k,
+            top_p: generate.top_p,
+            min_p: generate.min_p,
+            repeat_penalty: generate.repeat_penalty,
+            repeat_window_tokens: generate.repeat_window_tokens,
+            seed,
+        },
+    })
+}
+
+/// A seed that differs from run to run; the time serves where the system has no randomness.
+fn random_seed() -> u32 {
+    getrandom::u32().unwrap_or_else(|_| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.map_or(0, |time| time.subsec_nanos())
+    })
+}
+
+/// Shows a draft as it comes into being.
+struct Screen<'a> {
+    output: &'a Output,
+    show_prompt: bool,
+    show_reasoning: bool,
+    bar: ProgressBar,
+    written: Result<(), Error>,
+    answer_began: bool,
+}
+
+impl<'a> Screen<'a> {
+    fn new(output: &'a Output, arguments: &GenerateArguments, bar: ProgressBar) -> Self {
+        Self {
+            output,
+            show_prompt: arguments.show_prompt,
+            show_reasoning: arguments.show_reasoning || output.watched(),
+            bar,
+            written: Ok(()),
+            answer_began: false,
+        }
+    }
+
+    fn show(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Prompt(prompt) => {
+                if self.show_prompt {
+                    self.bar.suspend(|| self.output.aside(&shown(prompt)));
+                }
+            }
+            Event::Reading { done, total } => {
+                self.bar.set_length(*total as u64);
+                self.bar.set_position(*done as u64);
+                if done == total {
+                    self.bar.finish_and_clear();
+                }
+            }
+            Event::Reasoning(text) => {
+                if self.show_reasoning {
+                    self.output.aside(text);
+                }
+            }
+            Event::ReasoningDone(_) => {
+                if self.show_reasoning {
+                    self.output.aside("\n\n");
+                }
+            }
+            Event::Answer(text) => {
+                self.answer_began = true;
+                if !self.output.json && self.written.is_ok() {
+                    self.written = self.output.bytes(text.as_bytes());
+                    if self.written.is_err() {
+                        // Nobody reads on: there is nothing left to write for.
+                        INTERRUPT.store(true, std::sync::atomic::Ordering::Relaxed);
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        self.bar.finish_and_clear();
+        std::mem::replace(&mut self.written, Ok(()))?;
+        if self.answer_began && !self.output.json {
+            self.output.line("")?;
+        }
+        Ok(())
+    }
+}
+
+fn shown(prompt: &Prompt) -> String {
+    let turns: Vec<&str> = prompt.messages.iter().map(|message| message.text.as_str()).collect();
+    format!("{}\n\n{}\n", turns.join("\n\n"), prompt.opening)
+}
+
+/// What a person should know besides the answer.
+fn notes(output: &Output, draft: &Draft) {
+    for left_out in &draft.truncated {
+        let title = left_out.title.as_deref().unwrap_or("untitled");
+        output.note(&format!(
+            "note: a passage of {} ({title}) did not fit the context and was left out",
+            left_out.document
+        ));
+    }
+    if draft.cut_off && !draft.interrupted {
+        output.note("note: the answer reached its longest length; --max-tokens allows more");
+    }
+    if draft.interrupted {
+        output.note("interrupted; this is what was written so far");
+    }
+    if output.watched() && !output.json {
+        output.note(&speed(draft));
+    }
+}
+
+fn speed(draft: &Draft) -> String {
+    let Draft { usage, timings, .. } = draft;
+    let written = usage.reasoning_tokens + usage.answer_tokens;
+    let writing_ms = (timings.total_ms - timings.first_token_ms).max(1.0);
+    format!(
+        "{} prompt tokens, {written} written at {:.0} tokens/s, first after {:.1} s, {:.1} s in all",
+        usage.prompt_tokens,
+        written as f64 / writing_ms * 1e3,
+        timings.first_token_ms / 1e3,
+        timings.total_ms / 1e3
+    )
+}

@@ -1,0 +1,97 @@
+//! The command line: arguments in, progress and results out.
+//!
+//! Each command opens what it needs, calls the library, and shows what came of it. stdout carries
+//! results alone; progress, notes and errors go to stderr.
+
+mod args;
+mod generate;
+mod ingest;
+mod interrupt;
+mod logs;
+mod model;
+mod output;
+mod profile;
+
+use std::ffi::OsString;
+use std::time::Instant;
+
+use clap::{CommandFactory, Parser};
+
+use crate::config::Config;
+use crate::error::{Error, Exit};
+use crate::paths::Paths;
+
+use args::{Arguments, Command};
+use output::Output;
+
+/// What every command has at hand.
+struct Context {
+    paths: Paths,
+    config: Config,
+    output: Output,
+    started: Instant,
+}
+
+/// Runs one command; returns the exit code. `started` is when the process began.
+#[must_use]
+pub fn run(arguments: Vec<OsString>, started: Instant) -> u8 {
+    let wants_json = arguments.iter().any(|argument| argument == "--json");
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return usage_error(&error, wants_json),
+    };
+    let output = Output::new(&arguments.global);
+    match dispatch(arguments, output, started) {
+        Ok(exit) => exit.map_or(0, |exit| exit as u8),
+        Err(error) if output::is_closed_pipe(&error) => 0,
+        Err(error) => {
+            output.error(&error);
+            error.inner().exit() as u8
+        }
+    }
+}
+
+fn usage_error(error: &clap::Error, wants_json: bool) -> u8 {
+    if wants_json && error.use_stderr() {
+        output::usage_error_as_json(error);
+    } else {
+        // A terminal that is gone cannot be told.
+        let _ = error.print();
+    }
+    if error.use_stderr() { Exit::Usage as u8 } else { 0 }
+}
+
+/// `None` is success.
+fn dispatch(arguments: Arguments, output: Output, started: Instant) -> Result<Option<Exit>, Error> {
+    let global = arguments.global;
+    logs::start(global.verbose);
+    // These two need neither a home nor a configuration.
+    match arguments.command {
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "restpg-edge", &mut text);
+            return output.bytes(&text).map(|()| None);
+        }
+        Command::Man => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Arguments::command())
+                .render(&mut text)
+                .map_err(output::OutputError::from)?;
+            return output.bytes(&text).map(|()| None);
+        }
+        _ => {}
+    }
+    let paths = Paths::resolve(global.home.as_deref())?;
+    let file = global.config.as_deref().unwrap_or(&paths.config_file);
+    let environment = |name: &str| std::env::var(name).ok();
+    let config = Config::load(file, global.config.is_some(), environment)?;
+    interrupt::install();
+    let context = Context { paths, config, output, started };
+    match arguments.command {
+        Command::Model { command } => model::run(&context, command),
+        Command::Ingest(arguments) => ingest::run(&context, arguments),
+        Command::Profile { command } => profile::run(&context, command),
+        Command::Generate(arguments) => generate::run(context, arguments),
+        Command::Completions { .. } | Command::Man => Ok(None),
+    }
+}

@@ -1,0 +1,174 @@
+//! The first phase: a list of points, up to its natural end or its budget, then the marker.
+
+use super::Event;
+use super::decoder::Decoder;
+use super::stream::Utf8Stream;
+use crate::llama::{LlamaError, Token};
+use crate::prompt::{LAYOUT_TEXTS, MARKER};
+
+const POINTS_MAX: usize = 6;
+const BULLETS: [char; 4] = ['-', '*', '•', '+'];
+
+/// Writes the reasoning after the opening phrase, which ends with the first bullet, and appends
+/// the marker. Returns the points as text, each on a line that begins with a bullet.
+pub(super) fn write(
+    decoder: &mut Decoder<'_, '_>,
+    tokens_max: usize,
+    on_event: &mut dyn FnMut(Event<'_>),
+) -> Result<String, LlamaError> {
+    let start = decoder.len();
+    let mut tokens: Vec<Token> = Vec::new();
+    let mut stream = Utf8Stream::default();
+    // The opening phrase ends with the first bullet.
+    let mut text = "-".to_owned();
+    let mut told = 0;
+    let kept = loop {
+        if tokens.len() >= tokens_max || decoder.interrupted() {
+            break without_unfinished_point(&text);
+        }
+        // A list without a first point is no list: the model may not end before it.
+        let banned = if text.len() > 1 { Vec::new() } else { decoder.model().turn_ends() };
+        let Some(token) = decoder.sample(&banned)? else {
+            break text.trim_end();
+        };
+        decoder.push(token)?;
+        tokens.push(token);
+        decoder.model().append_piece(token, stream.bytes());
+        text.push_str(&stream.take());
+        if let Some(end) = natural_end(&text, decoder.model().template_texts()) {
+            break text[..end].trim_end();
+        }
+        if told < text.len() {
+            on_event(Event::Reasoning(&text[told..]));
+            told = text.len();
+        }
+    };
+    let kept = kept.to_owned();
+    append_marker(decoder, start, &tokens, &kept)?;
+    Ok(kept)
+}
+
+/// Where the list ends, if it does: before a blank line, a line that is no point, a point that
+/// was made before, one point too many, or a text of the layout.
+fn natural_end(text: &str, template_texts: &[String]) -> Option<usize> {
+    let layout = LAYOUT_TEXTS.iter().copied().chain(template_texts.iter().map(String::as_str));
+    let layout = layout.chain([MARKER.trim()]);
+    if let Some(at) = layout.filter_map(|stop| text.find(stop)).min() {
+        return Some(at);
+    }
+    let mut points: Vec<&str> = Vec::new();
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        let point = line.trim();
+        let finished = line.ends_with('\n');
+        let is_first = offset == 0;
+        let ends = if point.is_empty() {
+            finished
+        } else {
+            let repeated = finished && points.contains(&point);
+            !(is_first || is_point(point)) || repeated || points.len() == POINTS_MAX
+        };
+        if ends {
+            return Some(offset);
+        }
+        if finished {
+            points.push(point);
+        }
+        offset += line.len();
+    }
+    None
+}
+
+/// Whether a line begins like a point: a bullet, or a number with a dot or a bracket.
+fn is_point(line: &str) -> bool {
+    let after_number = line.trim_start_matches(|char: char| char.is_ascii_digit());
+    let numbered = after_number.len() < line.len()
+        && (after_number.is_empty() || after_number.starts_with(['.', ')']));
+    line.starts_with(BULLETS) || numbered
+}
+
+/// The text without a last point that was cut off by the budget, where there are whole ones.
+fn without_unfinished_point(text: &str) -> &str {
+    match text.trim_end().rfind('\n') {
+        Some(end) => text[..end].trim_end(),
+        None => text.trim_end(),
+    }
+}
+
+/// Makes the sequence end with `kept` and the marker. Tokens that already spell the beginning of
+/// that stay in the cache.
+fn append_marker(
+    decoder: &mut Decoder<'_, '_>,
+    start: usize,
+    tokens: &[Token],
+    kept: &str,
+) -> Result<(), LlamaError> {
+    let model = decoder.model();
+    let mut wanted = kept.as_bytes();
+    wanted = &wanted[1..];
+    let mut reused = 0;
+    let mut piece = Vec::new();
+    for &token in tokens {
+        piece.clear();
+        model.append_piece(token, &mut piece);
+        let Some(rest) = wanted.strip_prefix(piece.as_slice()) else { break };
+        wanted = rest;
+        reused += 1;
+    }
+    let mut ending = model.tokenize(&String::from_utf8_lossy(wanted));
+    // What was sampled token by token may take more tokens when it is tokenized as text, above all
+    // where it was no valid text; the room that was set aside is for what was sampled.
+    ending.truncate(tokens.len() - reused);
+    ending.extend(model.tokenize(MARKER));
+    decoder.rewrite(start + reused, &ending)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(text: &str) -> Option<&str> {
+        natural_end(text, &["<|im_end|>".to_owned()]).map(|end| &text[..end])
+    }
+
+    #[test]
+    fn a_list_goes_on_while_points_come() {
+        assert_eq!(end("- one"), None);
+        assert_eq!(end("- one\n"), None);
+        assert_eq!(end("- one\n- two\n  * three\n4. four\n"), None);
+    }
+
+    #[test]
+    fn a_blank_line_ends_the_list() {
+        assert_eq!(end("- one\n\n"), Some("- one\n"));
+        assert_eq!(end("- one\n- two\n\nDear"), Some("- one\n- two\n"));
+    }
+
+    #[test]
+    fn a_line_that_is_no_point_ends_the_list() {
+        assert_eq!(end("- one\nD"), Some("- one\n"));
+    }
+
+    #[test]
+    fn a_repeated_point_ends_the_list() {
+        assert_eq!(end("- one\n- two\n- one\n"), Some("- one\n- two\n"));
+    }
+
+    #[test]
+    fn six_points_are_enough() {
+        let text = "- a\n- b\n- c\n- d\n- e\n- f\n-";
+        assert_eq!(end(text), Some("- a\n- b\n- c\n- d\n- e\n- f\n"));
+    }
+
+    #[test]
+    fn texts_of_the_layout_end_the_list() {
+        assert_eq!(end("- one <|im_end|>"), Some("- one "));
+        assert_eq!(end("- one\n- two </passage"), Some("- one\n- two "));
+    }
+
+    #[test]
+    fn a_point_cut_by_the_budget_is_dropped_unless_it_is_the_only_one() {
+        assert_eq!(without_unfinished_point("- one\n- tw"), "- one");
+        assert_eq!(without_unfinished_point("- on"), "- on");
+    }
+}

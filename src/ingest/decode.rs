@@ -1,0 +1,90 @@
+//! Bytes into text: encoding detected, line ends and Unicode made uniform.
+
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use unicode_normalization::UnicodeNormalization;
+
+/// How many bytes tell a text in UTF-16 without a mark, and how many of them must be NUL.
+const UTF_16_SAMPLE_BYTES: usize = 4096;
+
+/// The text of `bytes` in normalisation form C, with `\n` line ends and without other control
+/// characters.
+///
+/// # Errors
+/// A sentence where the bytes are no text.
+pub(super) fn text(bytes: &[u8]) -> Result<String, &'static str> {
+    let (decoded, had_errors) = encoding_of(bytes).decode_with_bom_removal(bytes);
+    let controls = decoded.chars().filter(|&char| is_stray_control(char)).count();
+    if controls * 100 > decoded.chars().count() || had_errors {
+        return Err("it does not look like text");
+    }
+    let unix = decoded.replace("\r\n", "\n").replace('\r', "\n");
+    Ok(unix.chars().filter(|&char| !is_stray_control(char)).nfc().collect())
+}
+
+fn is_stray_control(char: char) -> bool {
+    char.is_control() && !matches!(char, '\n' | '\r' | '\t' | '\u{c}' | '\u{85}')
+}
+
+fn encoding_of(bytes: &[u8]) -> &'static Encoding {
+    if let Some((encoding, _)) = Encoding::for_bom(bytes) {
+        return encoding;
+    }
+    if std::str::from_utf8(bytes).is_ok() && !bytes.contains(&0) {
+        return UTF_8;
+    }
+    if let Some(encoding) = utf_16(bytes) {
+        return encoding;
+    }
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
+    detector.feed(bytes, true);
+    detector.guess(None, Utf8Detection::Allow)
+}
+
+/// UTF-16 without a mark: of mostly Latin text, every other byte is NUL.
+fn utf_16(bytes: &[u8]) -> Option<&'static Encoding> {
+    let sample = &bytes[..bytes.len().min(UTF_16_SAMPLE_BYTES) & !1];
+    let (mut even, mut odd) = (0, 0);
+    for pair in sample.chunks_exact(2) {
+        even += usize::from(pair[0] == 0);
+        odd += usize::from(pair[1] == 0);
+    }
+    let pairs = sample.len() / 2;
+    match (even * 2 > pairs, odd * 2 > pairs) {
+        (true, false) => Some(UTF_16BE),
+        (false, true) => Some(UTF_16LE),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings_are_detected() {
+        let expected = "Ærlig talt: café, naïve façade; très bien sûr, élève à l'école.\n";
+        let utf16: Vec<u8> = expected.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mut with_mark = vec![0xff, 0xfe];
+        with_mark.extend(&utf16);
+        let mut utf8_mark = vec![0xef, 0xbb, 0xbf];
+        utf8_mark.extend(expected.as_bytes());
+        let latin1 = encoding_rs::WINDOWS_1252.encode(expected).0.into_owned();
+        for bytes in [expected.as_bytes().to_vec(), utf16, with_mark, utf8_mark, latin1] {
+            assert_eq!(text(&bytes).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn text_is_composed_and_line_ends_are_uniform() {
+        assert_eq!(text("cafe\u{301}\r\nb\rc".as_bytes()).unwrap(), "café\nb\nc");
+    }
+
+    #[test]
+    fn binary_data_is_refused() {
+        let bytes: Vec<u8> =
+            (0..4096_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        assert!(text(&bytes).is_err());
+        assert!(text(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01").is_err());
+    }
+}

@@ -1,0 +1,315 @@
+//! Writings into documents: one file per source format, and the walk that feeds them.
+//!
+//! A reader turns the bytes of one source into documents and a list of what it could not use,
+//! with places; everything else of that source, and every other source, still goes in. Each
+//! source is one transaction of the store. This module never loads a model.
+
+mod dates;
+mod decode;
+mod error;
+mod jsonl;
+mod markdown;
+mod text;
+mod walk;
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::UNIX_EPOCH;
+
+use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::profile::{Applied, NewDocument, ProfileStore, Source, Stamp};
+
+pub use error::IngestError;
+
+/// Files read at once before what they gave is stored.
+const FILES_PER_ROUND: usize = 64;
+
+/// How the bytes of a file are turned into documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Plain text: one document.
+    Text,
+    /// Markdown: one document; front matter gives title and date.
+    Markdown,
+    /// JSON lines: a document a line, or a person a line.
+    Jsonl,
+}
+
+impl Kind {
+    /// By the ending of the file's name; `None` where it is none of ours.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?.to_lowercase();
+        match extension.as_str() {
+            "txt" | "text" => Some(Self::Text),
+            "md" | "markdown" | "mdown" => Some(Self::Markdown),
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Markdown => "markdown",
+            Self::Jsonl => "jsonl",
+        }
+    }
+}
+
+/// Where writings are taken from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A file, or a folder that is walked.
+    Path(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// What to take in, and how.
+#[derive(Debug)]
+pub struct Request {
+    /// Files, folders, or standard input.
+    pub inputs: Vec<Input>,
+    /// The format; by default each file's ending tells.
+    pub kind: Option<Kind>,
+    /// Whose profile to take from a file that holds several people.
+    pub person: Option<String>,
+    /// Largest passage, in estimated tokens.
+    pub chunk_tokens: usize,
+    /// Larger files are refused.
+    pub file_bytes_max: u64,
+}
+
+/// Something that could not be used, with its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The file.
+    pub path: String,
+    /// The line, from 1, where one line is at fault.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// Whether writing was left out because of it.
+    pub lost: bool,
+}
+
+/// What an ingest did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// Files whose documents are now in the store.
+    pub files_ingested: usize,
+    /// Files that had not changed since the last time.
+    pub files_unchanged: usize,
+    /// Files in folders whose endings are none of ours.
+    pub files_skipped: usize,
+    /// Files that could not be used at all.
+    pub files_failed: usize,
+    /// What happened to the documents.
+    pub documents: Applied,
+    /// Everything that could not be used.
+    pub problems: Vec<Problem>,
+    /// Whether Ctrl-C ended it early; what was done before is stored.
+    pub interrupted: bool,
+}
+
+impl Report {
+    /// Whether any writing was left out.
+    #[must_use]
+    pub fn lost_something(&self) -> bool {
+        self.problems.iter().any(|problem| problem.lost)
+    }
+}
+
+/// What a reader makes of one source.
+#[derive(Debug, Default)]
+struct Parsed {
+    documents: Vec<NewDocument>,
+    problems: Vec<Problem>,
+}
+
+/// One source that has to be read.
+struct Pending {
+    source: Source,
+    kind: Kind,
+    content: Content,
+}
+
+enum Content {
+    File(PathBuf),
+    Bytes(Vec<u8>),
+}
+
+/// Takes in everything that `request` names. `on_progress` is told files done and files in all.
+///
+/// # Errors
+/// [`IngestError`] where nothing could even be tried, or where the store fails; files that were
+/// done before stay done.
+pub fn ingest(
+    store: &mut ProfileStore,
+    request: &Request,
+    interrupt: &AtomicBool,
+    on_progress: &mut dyn FnMut(usize, usize),
+) -> Result<Report, IngestError> {
+    let user = store.user().to_string();
+    let mut report = Report::default();
+    let pending = collect(store, request, &mut report)?;
+    let total = pending.len();
+    let mut done = 0;
+    for round in pending.chunks(FILES_PER_ROUND) {
+        let parsed: Vec<Result<Parsed, Problem>> =
+            round.par_iter().map(|item| read(item, request, &user)).collect();
+        for (item, parsed) in round.iter().zip(parsed) {
+            if interrupt.load(Ordering::Relaxed) {
+                report.interrupted = true;
+                return Ok(report);
+            }
+            match parsed {
+                Ok(parsed) => apply(store, item, parsed, request, &mut report)?,
+                Err(problem) => {
+                    report.files_failed += 1;
+                    report.problems.push(problem);
+                }
+            }
+            done += 1;
+            on_progress(done, total);
+        }
+    }
+    Ok(report)
+}
+
+fn apply(
+    store: &mut ProfileStore,
+    item: &Pending,
+    parsed: Parsed,
+    request: &Request,
+    report: &mut Report,
+) -> Result<(), IngestError> {
+    let applied = store.replace_source(&item.source, &parsed.documents, request.chunk_tokens)?;
+    report.files_ingested += 1;
+    report.documents.added += applied.added;
+    report.documents.unchanged += applied.unchanged;
+    report.documents.duplicates += applied.duplicates;
+    report.documents.removed += applied.removed;
+    report.problems.extend(parsed.problems);
+    Ok(())
+}
+
+/// The sources that are new or changed.
+fn collect(
+    store: &ProfileStore,
+    request: &Request,
+    report: &mut Report,
+) -> Result<Vec<Pending>, IngestError> {
+    let mut pending = Vec::new();
+    for input in &request.inputs {
+        match input {
+            Input::Stdin => pending.push(from_stdin(request)?),
+            Input::Path(path) => {
+                let found = walk::files(path, request.kind);
+                report.files_skipped += found.skipped;
+                report.files_failed += found.problems.len();
+                report.problems.extend(found.problems);
+                for (file, kind) in found.files {
+                    let source = match source_of(&file, kind, request) {
+                        Ok(source) => source,
+                        Err(problem) => {
+                            report.files_failed += 1;
+                            report.problems.push(problem);
+                            continue;
+                        }
+                    };
+                    if store.is_unchanged(&source)? {
+                        report.files_unchanged += 1;
+                    } else {
+                        let content = Content::File(file);
+                        pending.push(Pending { source, kind, content });
+                    }
+                }
+            }
+        }
+    }
+    Ok(pending)
+}
+
+/// Everything besides the bytes that decides what is stored of a source.
+fn reading(kind: Kind, request: &Request) -> String {
+    let person = request.person.as_deref().unwrap_or_default();
+    format!("{} {} {person}", kind.name(), request.chunk_tokens)
+}
+
+fn from_stdin(request: &Request) -> Result<Pending, IngestError> {
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .take(request.file_bytes_max + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| IngestError::Stdin { source })?;
+    if bytes.len() as u64 > request.file_bytes_max {
+        return Err(IngestError::StdinTooLong { bytes_max: request.file_bytes_max });
+    }
+    let kind = request.kind.unwrap_or(Kind::Text);
+    let digest = hex::encode(Sha256::digest(&bytes));
+    let source = Source {
+        place: format!("stdin:{}", &digest[..12]),
+        stamp: Stamp {
+            size_bytes: bytes.len() as u64,
+            modified_ns: 0,
+            reading: reading(kind, request),
+        },
+    };
+    let content = Content::Bytes(bytes);
+    Ok(Pending { source, kind, content })
+}
+
+fn source_of(file: &Path, kind: Kind, request: &Request) -> Result<Source, Problem> {
+    let problem = |message: String| problem(&file.display().to_string(), None, message);
+    let absolute = file.canonicalize().map_err(|error| problem(error.to_string()))?;
+    let metadata = fs::metadata(&absolute).map_err(|error| problem(error.to_string()))?;
+    if metadata.len() > request.file_bytes_max {
+        return Err(problem(format!(
+            "the file is larger than {} MiB ([ingest] file_mib_max)",
+            request.file_bytes_max >> 20
+        )));
+    }
+    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok(Source {
+        place: absolute.to_string_lossy().into_owned(),
+        stamp: Stamp {
+            size_bytes: metadata.len(),
+            modified_ns: modified.map_or(0, |time| time.as_nanos() as i64),
+            reading: reading(kind, request),
+        },
+    })
+}
+
+fn read(item: &Pending, request: &Request, user: &str) -> Result<Parsed, Problem> {
+    let place = &item.source.place;
+    let bytes = match &item.content {
+        Content::Bytes(bytes) => bytes.clone(),
+        Content::File(path) => {
+            fs::read(path).map_err(|error| problem(place, None, error.to_string()))?
+        }
+    };
+    let text = decode::text(&bytes).map_err(|why| problem(place, None, why.to_owned()))?;
+    let mut parsed = match item.kind {
+        Kind::Text => text::read(&text),
+        Kind::Markdown => markdown::read(&text),
+        Kind::Jsonl => jsonl::read(&text, request.person.as_deref(), user),
+    };
+    for problem in &mut parsed.problems {
+        problem.path.clone_from(place);
+    }
+    if parsed.documents.is_empty() && parsed.problems.is_empty() {
+        return Err(problem(place, None, "there is no text in it".into()));
+    }
+    Ok(parsed)
+}
+
+fn problem(path: &str, line: Option<usize>, message: String) -> Problem {
+    Problem { path: path.to_owned(), line, message, lost: true }
+}

@@ -1,0 +1,36 @@
+//! restpg-edge: a local model that writes the way its owner writes.
+//!
+//! The modules, bottom-up; each uses only those above it in this list, and a test holds them to
+//! that:
+//!
+//! - [`error`]: kind, exit code and advice of every error
+//! - [`paths`]: where configuration, models, profiles and keys live
+//! - [`config`]: defaults < config file < environment
+//! - [`gguf`]: model files read and checked over a memory map
+//! - [`llama`]: model, session, sampler on llama.cpp
+//! - [`catalogue`]: models by name
+//! - [`profile`]: the encrypted store of a person's documents
+//! - [`ingest`]: writings into documents
+//! - [`retrieve`]: passages for a request
+//! - [`task`]: kinds of text
+//! - [`prompt`]: request and passages into messages that fit
+//! - [`generate`]: reasoning, then answer, as events
+//! - [`cli`]: the command line
+//!
+//! Invariants: `unsafe` stands only where the model file is mapped; a model file is checked before
+//! llama.cpp sees it; profile, ingest, prompt and retrieve never load a model; only `model pull`
+//! opens a network socket; private text is never on the disk in plain, nor in a log.
+
+pub mod catalogue;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod generate;
+pub mod gguf;
+pub mod ingest;
+pub mod llama;
+pub mod paths;
+pub mod profile;
+pub mod prompt;
+pub mod retrieve;
+pub mod task;

@@ -1,0 +1,88 @@
+//! What can go wrong between a checked model file and a token.
+
+use std::path::PathBuf;
+
+use crate::error::{Exit, Explain};
+use crate::gguf::GgufError;
+
+/// Why a model cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum LlamaError {
+    /// llama.cpp cannot be started, or was started twice.
+    #[error("llama.cpp cannot be started: {reason}")]
+    Backend {
+        /// What it says.
+        reason: String,
+    },
+    /// The file failed the check.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// llama.cpp refused the file.
+    #[error("llama.cpp cannot load {}", path.display())]
+    Load {
+        /// The model file.
+        path: PathBuf,
+    },
+    /// Not enough memory for the context, or a setting that the model cannot run with.
+    #[error("llama.cpp cannot make a context of {context_tokens} tokens")]
+    Context {
+        /// The size asked for.
+        context_tokens: u32,
+    },
+    /// The weights give no usable numbers.
+    #[error("the model's output is not finite: its weights are damaged")]
+    NotFinite,
+    /// The sequence is full.
+    #[error("the context of {context_tokens} tokens is full")]
+    ContextFull {
+        /// Its size.
+        context_tokens: u32,
+    },
+    /// A batch could not be decoded.
+    #[error("decoding failed: {reason}")]
+    Decode {
+        /// What llama.cpp says.
+        reason: String,
+    },
+}
+
+impl Explain for LlamaError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Backend { .. } => "llama_backend",
+            Self::Gguf(error) => error.kind(),
+            Self::Load { .. } => "malformed_model",
+            Self::Context { .. } => "no_context",
+            Self::NotFinite => "damaged_model",
+            Self::ContextFull { .. } => "context_full",
+            Self::Decode { .. } => "decode_failed",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Gguf(_) | Self::Load { .. } | Self::NotFinite => Exit::InvalidData,
+            Self::Backend { .. }
+            | Self::Context { .. }
+            | Self::ContextFull { .. }
+            | Self::Decode { .. } => Exit::Failed,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Backend { .. } | Self::Decode { .. } => None,
+            Self::Gguf(error) => error.help(),
+            Self::Load { .. } => {
+                Some("Run again with -v to see what llama.cpp says of the file.".into())
+            }
+            Self::Context { .. } | Self::ContextFull { .. } => Some(
+                "Lower [model] context_tokens, --k or --max-tokens, or take a smaller model."
+                    .into(),
+            ),
+            Self::NotFinite => Some(
+                "Check the file with `restpg-edge model verify`, or pull the model again.".into(),
+            ),
+        }
+    }
+}

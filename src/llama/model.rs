@@ -1,0 +1,150 @@
+//! A loaded model: its vocabulary, its chat template, its size.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::{LogOptions, send_logs_to_tracing};
+
+use super::chat::{self, Message};
+use super::{LlamaError, Session, Token};
+use crate::gguf::{self, ModelFile};
+
+/// llama.cpp, started once in a process. Its log goes to `tracing`.
+#[derive(Debug)]
+pub struct Runtime(LlamaBackend);
+
+impl Runtime {
+    /// Starts llama.cpp.
+    ///
+    /// # Errors
+    /// [`LlamaError::Backend`] where it has been started before.
+    pub fn start() -> Result<Self, LlamaError> {
+        send_logs_to_tracing(LogOptions::default());
+        LlamaBackend::init()
+            .map(Self)
+            .map_err(|error| LlamaError::Backend { reason: error.to_string() })
+    }
+}
+
+/// The number of physical cores that this process may use; decoding is fastest with one thread
+/// on each.
+#[must_use]
+pub fn physical_cores() -> u32 {
+    let available = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = num_cpus::get_physical().min(available).max(1);
+    u32::try_from(cores).unwrap_or(1)
+}
+
+/// A model, memory-mapped by llama.cpp.
+#[derive(Debug)]
+pub struct Model {
+    runtime: Runtime,
+    inner: LlamaModel,
+    layout: chat::Layout,
+}
+
+impl Model {
+    /// Checks the file at `path` and loads it.
+    ///
+    /// # Errors
+    /// [`LlamaError::Gguf`] with what is wrong and where, or [`LlamaError::Load`].
+    pub fn load(runtime: Runtime, path: &Path) -> Result<Self, LlamaError> {
+        // The map stays until llama.cpp has its own of the same file.
+        let file = ModelFile::open(path)?;
+        gguf::check(&file)?;
+        let unloadable = || LlamaError::Load { path: path.to_owned() };
+        let params = LlamaModelParams::default();
+        let inner =
+            LlamaModel::load_from_file(&runtime.0, path, &params).map_err(|_| unloadable())?;
+        let layout = chat::Layout::of(&inner);
+        Ok(Self { runtime, inner, layout })
+    }
+
+    /// The tokens of context that the model was trained for.
+    #[must_use]
+    pub fn context_tokens_trained(&self) -> u32 {
+        self.inner.n_ctx_train()
+    }
+
+    /// The tokens of `text`, in which nothing is a special token: `<|im_start|>` in somebody's
+    /// notes is just text.
+    #[must_use]
+    pub fn tokenize(&self, text: &str) -> Vec<Token> {
+        self.inner.vocab().tokenize(text.as_bytes(), false, false)
+    }
+
+    /// The tokens of a conversation in the model's own chat template, or in a plain layout where
+    /// it has none, ready for the assistant's turn, which begins with `opening`.
+    #[must_use]
+    pub fn render(&self, messages: &[Message], opening: &str) -> Vec<Token> {
+        chat::render(&self.inner, &self.layout, messages, opening)
+    }
+
+    /// Appends the bytes of `token` to `bytes`; special tokens have none.
+    pub fn append_piece(&self, token: Token, bytes: &mut Vec<u8>) {
+        self.inner.vocab().token_to_piece_into(token, bytes, false, None);
+    }
+
+    /// Whether `token` ends the turn.
+    #[must_use]
+    pub fn ends_turn(&self, token: Token) -> bool {
+        self.inner.vocab().is_eog(token)
+    }
+
+    /// The tokens that end a turn.
+    #[must_use]
+    pub fn turn_ends(&self) -> Vec<Token> {
+        let vocab = self.inner.vocab();
+        vocab.tokens().filter(|&token| vocab.is_eog(token)).collect()
+    }
+
+    /// Texts that belong to the chat template and never to an answer, such as `<|im_end|>`: small
+    /// models sometimes spell them out instead of ending their turn.
+    #[must_use]
+    pub fn template_texts(&self) -> &[String] {
+        self.layout.marks()
+    }
+
+    /// Whether the model knows turns; a base model does not.
+    #[must_use]
+    pub fn has_template(&self) -> bool {
+        !matches!(self.layout, chat::Layout::Plain)
+    }
+
+    /// The number of tokens in the vocabulary.
+    #[must_use]
+    pub fn vocabulary_size(&self) -> usize {
+        usize::try_from(self.inner.n_vocab()).unwrap_or(0)
+    }
+
+    /// A fresh session with room for `context_tokens`, decoding prompts `batch_tokens` at a time
+    /// on `threads` threads.
+    ///
+    /// # Errors
+    /// [`LlamaError::Context`], mostly for want of memory.
+    pub fn session(
+        &self,
+        context_tokens: u32,
+        batch_tokens: u32,
+        threads: u32,
+    ) -> Result<Session<'_>, LlamaError> {
+        let threads = i32::try_from(threads).unwrap_or(i32::MAX);
+        let params = LlamaContextParams::default()
+            .with_n_ctx(NonZeroU32::new(context_tokens))
+            .with_n_batch(batch_tokens)
+            .with_n_ubatch(batch_tokens)
+            .with_n_threads(threads)
+            .with_n_threads_batch(threads)
+            // A sliding-window cache cannot be rewound; this one can.
+            .with_swa_full(true);
+        let context = self
+            .inner
+            .new_context(&self.runtime.0, params)
+            .map_err(|_| LlamaError::Context { context_tokens })?;
+        Ok(Session::new(context, batch_tokens))
+    }
+}

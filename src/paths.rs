@@ -1,0 +1,124 @@
+//! Where things live: configuration, models, profiles, keys.
+//!
+//! With `--home DIR` or `RESTPG_HOME` everything lies in that one folder; otherwise in the XDG
+//! base directories. Keys lie apart from the data that they open, so that a copy of the data
+//! folder is of no use to whoever finds it.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+
+use crate::error::{Exit, Explain};
+
+const APPLICATION: &str = "restpg-edge";
+
+/// The folders of one installation.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    /// The person's own settings; need not exist.
+    pub config_file: PathBuf,
+    /// Pulled models, under their hash.
+    pub models: PathBuf,
+    /// One encrypted store per user.
+    pub profiles: PathBuf,
+    /// One key file per user.
+    pub keys: PathBuf,
+}
+
+/// No place to put things.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot tell where your home directory is")]
+pub struct NoHome;
+
+impl Explain for NoHome {
+    fn kind(&self) -> &'static str {
+        "no_home"
+    }
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+    fn help(&self) -> Option<String> {
+        Some("Set HOME, or choose a folder with --home DIR.".into())
+    }
+}
+
+impl Paths {
+    /// The folders below `home`, or the XDG ones where it is `None`.
+    ///
+    /// # Errors
+    /// [`NoHome`] where neither a folder is given nor the system knows the home directory.
+    pub fn resolve(home: Option<&Path>) -> Result<Self, NoHome> {
+        let (config, data) = if let Some(home) = home {
+            (home.to_owned(), home.to_owned())
+        } else {
+            let base = etcetera::choose_base_strategy().map_err(|_| NoHome)?;
+            (base.config_dir().join(APPLICATION), base.data_dir().join(APPLICATION))
+        };
+        Ok(Self {
+            config_file: config.join("config.toml"),
+            keys: config.join("keys"),
+            models: data.join("models"),
+            profiles: data.join("profiles"),
+        })
+    }
+}
+
+/// Creates `folder` and its parents, readable by the owner alone.
+///
+/// # Errors
+/// The system's reason.
+pub fn create_private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Writes `bytes` beside `path`, syncs them, and renames them into place, so that a crash leaves
+/// either the old file or the new one. The file is readable by the owner alone.
+///
+/// # Errors
+/// The system's reason.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    persist_synced(file, path)
+}
+
+/// Syncs a finished temporary file, renames it to `path`, and syncs the folder's entry.
+///
+/// # Errors
+/// The system's reason.
+pub fn persist_synced(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_home_holds_everything() {
+        let paths = Paths::resolve(Some(Path::new("/h"))).unwrap();
+        assert_eq!(paths.config_file, Path::new("/h/config.toml"));
+        assert_eq!(paths.models, Path::new("/h/models"));
+        assert_eq!(paths.profiles, Path::new("/h/profiles"));
+        assert_eq!(paths.keys, Path::new("/h/keys"));
+    }
+
+    #[test]
+    fn an_atomic_write_replaces_the_whole_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_atomically(&path, b"first and long").unwrap();
+        write_atomically(&path, b"second").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"second");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,65 @@
+//! The tables of a profile, and how older ones are brought up to date.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// The version that this program writes, in `PRAGMA user_version`.
+pub(super) const VERSION: i64 = 1;
+
+/// What each version adds to the one before it.
+const MIGRATIONS: [&str; VERSION as usize] = [
+    // A text is stored once; `occurrence` says in which sources it stands.
+    "
+    CREATE TABLE source (
+        id INTEGER PRIMARY KEY,
+        place TEXT NOT NULL UNIQUE,
+        size_bytes INTEGER NOT NULL,
+        modified_ns INTEGER NOT NULL,
+        reading TEXT NOT NULL
+    );
+    CREATE TABLE document (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        title TEXT,
+        date TEXT,
+        text TEXT NOT NULL,
+        text_sha256 BLOB NOT NULL UNIQUE
+    );
+    CREATE TABLE occurrence (
+        source INTEGER NOT NULL REFERENCES source(id) ON DELETE CASCADE,
+        key TEXT NOT NULL,
+        document INTEGER NOT NULL REFERENCES document(number) ON DELETE CASCADE,
+        PRIMARY KEY (source, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX occurrence_document ON occurrence(document);
+    CREATE TABLE chunk (
+        number INTEGER PRIMARY KEY,
+        document INTEGER NOT NULL REFERENCES document(number) ON DELETE CASCADE,
+        start_byte INTEGER NOT NULL,
+        end_byte INTEGER NOT NULL
+    );
+    CREATE INDEX chunk_document ON chunk(document);
+    CREATE VIRTUAL TABLE chunk_text USING fts5(
+        title, text, tokenize = 'porter unicode61 remove_diacritics 2'
+    );
+    CREATE TRIGGER chunk_forget AFTER DELETE ON chunk BEGIN
+        DELETE FROM chunk_text WHERE rowid = old.number;
+    END;
+    ",
+];
+
+/// The version of the open database; a fresh file has 0.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Brings the tables up to [`VERSION`], in one transaction. Two processes may try at once: the
+/// version is read again inside the transaction.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let from = usize::try_from(version(&transaction)?).unwrap_or(0);
+    for migration in MIGRATIONS.iter().skip(from) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}

@@ -1,0 +1,564 @@
+//! The encrypted store of one user: documents, their passages and where they came from.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::keys::RootKey;
+use super::schema;
+use super::{Document, NewDocument, ProfileError, Source, User, chunks, users};
+use crate::paths::{self, Paths};
+
+/// How long a second writer waits before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(800);
+const ID_HEX_DIGITS: usize = 12;
+const MATCHES_SHOWN: usize = 5;
+
+/// The open profile of one user.
+#[derive(Debug)]
+pub struct ProfileStore {
+    pub(super) connection: Connection,
+    path: PathBuf,
+    user: User,
+}
+
+/// What a change of one source did to the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// Documents that were not in the store before.
+    pub added: usize,
+    /// Documents that this source already had.
+    pub unchanged: usize,
+    /// Documents whose text another place had already brought.
+    pub duplicates: usize,
+    /// Documents that no source has any more.
+    pub removed: usize,
+}
+
+/// A line of the list of documents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// The document's id.
+    pub id: String,
+    /// Title, subject or heading.
+    pub title: Option<String>,
+    /// Date of writing, `YYYY-MM-DD`.
+    pub date: Option<String>,
+    /// Length of the text in characters.
+    pub characters: usize,
+    /// Number of passages.
+    pub chunks: usize,
+    /// Where it was ingested from.
+    pub source: String,
+}
+
+impl ProfileStore {
+    /// Opens the profile of `user`.
+    ///
+    /// # Errors
+    /// [`ProfileError::NoSuchUser`] where there is none; otherwise why it cannot be opened.
+    pub fn open(paths: &Paths, user: &User) -> Result<Self, ProfileError> {
+        let path = user.database(paths);
+        if !path.exists() {
+            return Err(ProfileError::NoSuchUser {
+                user: user.to_string(),
+                known: users(paths).iter().map(ToString::to_string).collect(),
+            });
+        }
+        let key_file = user.key_file(paths);
+        let key = RootKey::read(&key_file)?
+            .ok_or_else(|| ProfileError::KeyMissing { user: user.to_string(), path: key_file })?;
+        Self::connect(path, &key, user)
+    }
+
+    /// Opens the profile of `user`, creating it and its key where there is none.
+    ///
+    /// # Errors
+    /// Why it cannot be opened or created.
+    pub fn open_or_create(paths: &Paths, user: &User) -> Result<Self, ProfileError> {
+        if user.database(paths).exists() {
+            return Self::open(paths, user);
+        }
+        paths::create_private_folder(&paths.profiles)
+            .map_err(|source| ProfileError::Io { path: paths.profiles.clone(), source })?;
+        let key = RootKey::create(&user.key_file(paths))?;
+        Self::connect(user.database(paths), &key, user)
+    }
+
+    fn connect(path: PathBuf, key: &RootKey, user: &User) -> Result<Self, ProfileError> {
+        let connection = Connection::open(&path).map_err(|error| failed(&path, user, error))?;
+        let mut store = Self { connection, path, user: user.clone() };
+        store.unlock(key).map_err(|error| store.failed(error))?;
+        let version = schema::version(&store.connection).map_err(|error| store.failed(error))?;
+        if version > schema::VERSION {
+            return Err(ProfileError::TooNew {
+                path: store.path,
+                found: version,
+                known: schema::VERSION,
+            });
+        }
+        if version < schema::VERSION {
+            schema::migrate(&mut store.connection).map_err(|error| store.failed(error))?;
+        }
+        Ok(store)
+    }
+
+    fn unlock(&self, key: &RootKey) -> rusqlite::Result<()> {
+        let connection = &self.connection;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // SQLCipher writes to stderr by itself; what it has to say comes back as an error too.
+        connection.pragma_update_and_check(None, "cipher_log_level", "NONE", |_| Ok(()))?;
+        let hex = key.database_key_hex();
+        connection.pragma_update(None, "key", format!("x'{}'", hex.as_str()))?;
+        // The first read shows whether the key fits.
+        connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        // Deleted text is overwritten, and intermediate results never reach a temporary file.
+        connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
+        connection.pragma_update(None, "temp_store", "MEMORY")
+    }
+
+    /// The user whose profile this is.
+    #[must_use]
+    pub fn user(&self) -> &User {
+        &self.user
+    }
+
+    pub(super) fn failed(&self, error: rusqlite::Error) -> ProfileError {
+        failed(&self.path, &self.user, error)
+    }
+
+    /// Whether `source` was ingested with exactly this stamp.
+    ///
+    /// # Errors
+    /// [`ProfileError::Database`].
+    pub fn is_unchanged(&self, source: &Source) -> Result<bool, ProfileError> {
+        let stamp = &source.stamp;
+        self.connection
+            .query_row(
+                "SELECT 1 FROM source WHERE place = ?1 AND size_bytes = ?2 AND modified_ns = ?3
+                 AND reading = ?4",
+                params![source.place, stamp.size_bytes, stamp.modified_ns, stamp.reading],
+                |_| Ok(()),
+            )
+            .optional()
+            .map(|found| found.is_some())
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Makes `documents` what the store holds of `source`, in one transaction: new texts are
+    /// added, texts that are already there from elsewhere are stored once, and what the source no
+    /// longer has is removed unless another source has it. Passages take `chunk_tokens` at most.
+    ///
+    /// # Errors
+    /// [`ProfileError::Busy`] or [`ProfileError::Database`]; then nothing has changed.
+    pub fn replace_source(
+        &mut self,
+        source: &Source,
+        documents: &[NewDocument],
+        chunk_tokens: usize,
+    ) -> Result<Applied, ProfileError> {
+        let result = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .and_then(|transaction| {
+                let applied = Change::new(&transaction, source)?.apply(documents, chunk_tokens)?;
+                transaction.commit()?;
+                Ok(applied)
+            });
+        result.map_err(|error| self.failed(error))
+    }
+
+    /// All documents, oldest first, undated ones before them.
+    ///
+    /// # Errors
+    /// [`ProfileError::Database`].
+    pub fn summaries(&self) -> Result<Vec<Summary>, ProfileError> {
+        let read = || -> rusqlite::Result<Vec<Summary>> {
+            let mut statement = self.connection.prepare(
+                "SELECT id, title, date, length(text),
+                        (SELECT count(*) FROM chunk WHERE chunk.document = document.number),
+                        (SELECT min(place) FROM occurrence JOIN source ON source.id = source
+                         WHERE occurrence.document = document.number)
+                 FROM document ORDER BY date, number",
+            )?;
+            let rows = statement.query_map([], |row| {
+                Ok(Summary {
+                    id: row.get(0)?,
+                    title: row.get(1)?,
+                    date: row.get(2)?,
+                    characters: row.get(3)?,
+                    chunks: row.get(4)?,
+                    source: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
+                })
+            })?;
+            rows.collect()
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    /// The number of documents.
+    ///
+    /// # Errors
+    /// [`ProfileError::Database`].
+    pub fn document_count(&self) -> Result<usize, ProfileError> {
+        self.connection
+            .query_row("SELECT count(*) FROM document", [], |row| row.get(0))
+            .map_err(|error| self.failed(error))
+    }
+
+    /// The document whose id is `id`, or begins with it where only one does.
+    ///
+    /// # Errors
+    /// [`ProfileError::NoSuchDocument`] or [`ProfileError::AmbiguousDocument`].
+    pub fn document(&self, id: &str) -> Result<Document, ProfileError> {
+        let matches = self.matching_ids(id).map_err(|error| self.failed(error))?;
+        let found = match matches.as_slice() {
+            [] => {
+                return Err(ProfileError::NoSuchDocument {
+                    user: self.user.to_string(),
+                    document: id.to_owned(),
+                });
+            }
+            [only] => only,
+            several => match several.iter().find(|candidate| *candidate == id) {
+                Some(exact) => exact,
+                None => {
+                    return Err(ProfileError::AmbiguousDocument {
+                        document: id.to_owned(),
+                        matches: matches.into_iter().take(MATCHES_SHOWN).collect(),
+                    });
+                }
+            },
+        };
+        self.connection
+            .query_row(
+                "SELECT id, title, date, text,
+                        (SELECT min(place) FROM occurrence JOIN source ON source.id = source
+                         WHERE occurrence.document = document.number)
+                 FROM document WHERE id = ?1",
+                [found],
+                |row| {
+                    Ok(Document {
+                        id: row.get(0)?,
+                        title: row.get(1)?,
+                        date: row.get(2)?,
+                        text: row.get(3)?,
+                        source: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+                    })
+                },
+            )
+            .map_err(|error| self.failed(error))
+    }
+
+    fn matching_ids(&self, prefix: &str) -> rusqlite::Result<Vec<String>> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT id FROM document WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id")?;
+        statement.query_map([prefix], |row| row.get(0))?.collect()
+    }
+}
+
+fn failed(path: &Path, user: &User, source: rusqlite::Error) -> ProfileError {
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => ProfileError::Undecryptable { path: path.to_owned() },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            ProfileError::Busy { user: user.to_string() }
+        }
+        _ => ProfileError::Database { path: path.to_owned(), source },
+    }
+}
+
+/// The change of one source inside its transaction.
+struct Change<'a> {
+    transaction: &'a Transaction<'a>,
+    place: &'a str,
+    source: i64,
+    /// Documents that this source had before, by the hash of their text.
+    before: HashMap<Vec<u8>, i64>,
+}
+
+impl<'a> Change<'a> {
+    fn new(transaction: &'a Transaction<'a>, source: &'a Source) -> rusqlite::Result<Self> {
+        let stamp = &source.stamp;
+        let number = transaction.query_row(
+            "INSERT INTO source (place, size_bytes, modified_ns, reading) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (place) DO UPDATE SET size_bytes = ?2, modified_ns = ?3, reading = ?4
+             RETURNING id",
+            params![source.place, stamp.size_bytes, stamp.modified_ns, stamp.reading],
+            |row| row.get(0),
+        )?;
+        let before = transaction
+            .prepare(
+                "SELECT text_sha256, number FROM occurrence
+                 JOIN document ON number = occurrence.document WHERE source = ?1",
+            )?
+            .query_map([number], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(Self { transaction, place: &source.place, source: number, before })
+    }
+
+    fn apply(&self, documents: &[NewDocument], chunk_tokens: usize) -> rusqlite::Result<Applied> {
+        let hashes: Vec<Vec<u8>> =
+            documents.iter().map(|document| sha256(document.text.as_bytes())).collect();
+        let mut applied = Applied { removed: self.forget_missing(&hashes)?, ..Applied::default() };
+        self.transaction.execute("DELETE FROM occurrence WHERE source = ?1", [self.source])?;
+        for (document, hash) in documents.iter().zip(&hashes) {
+            let existing = self.number_of(hash)?;
+            let number = match existing {
+                Some(number) if self.before.contains_key(hash) => {
+                    applied.unchanged += 1;
+                    self.update(number, document, chunk_tokens)?;
+                    number
+                }
+                Some(number) => {
+                    applied.duplicates += 1;
+                    number
+                }
+                None => {
+                    applied.added += 1;
+                    self.insert(document, hash, chunk_tokens)?
+                }
+            };
+            self.transaction.execute(
+                "INSERT OR REPLACE INTO occurrence (source, key, document) VALUES (?1, ?2, ?3)",
+                params![self.source, document.key, number],
+            )?;
+        }
+        Ok(applied)
+    }
+
+    /// Removes what this source had, no longer has, and no other source has either.
+    fn forget_missing(&self, hashes: &[Vec<u8>]) -> rusqlite::Result<usize> {
+        let mut removed = 0;
+        for (_, number) in self.before.iter().filter(|(hash, _)| !hashes.contains(hash)) {
+            removed += self.transaction.execute(
+                "DELETE FROM document WHERE number = ?1 AND NOT EXISTS
+                 (SELECT 1 FROM occurrence WHERE document = ?1 AND source <> ?2)",
+                params![number, self.source],
+            )?;
+        }
+        Ok(removed)
+    }
+
+    fn number_of(&self, hash: &[u8]) -> rusqlite::Result<Option<i64>> {
+        self.transaction
+            .prepare_cached("SELECT number FROM document WHERE text_sha256 = ?1")?
+            .query_row([hash], |row| row.get(0))
+            .optional()
+    }
+
+    fn insert(
+        &self,
+        document: &NewDocument,
+        hash: &[u8],
+        chunk_tokens: usize,
+    ) -> rusqlite::Result<i64> {
+        let id = self.free_id(document, hash)?;
+        self.transaction
+            .prepare_cached(
+                "INSERT INTO document (id, title, date, text, text_sha256)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![id, document.title, document.date, document.text, hash])?;
+        let number = self.transaction.last_insert_rowid();
+        self.insert_chunks(number, document, chunk_tokens)?;
+        Ok(number)
+    }
+
+    /// Title, date and passage size may have changed where the text has not.
+    fn update(
+        &self,
+        number: i64,
+        document: &NewDocument,
+        chunk_tokens: usize,
+    ) -> rusqlite::Result<()> {
+        self.transaction.execute(
+            "UPDATE document SET title = ?2, date = ?3 WHERE number = ?1",
+            params![number, document.title, document.date],
+        )?;
+        self.transaction.execute("DELETE FROM chunk WHERE document = ?1", [number])?;
+        self.insert_chunks(number, document, chunk_tokens)
+    }
+
+    fn insert_chunks(
+        &self,
+        number: i64,
+        document: &NewDocument,
+        chunk_tokens: usize,
+    ) -> rusqlite::Result<()> {
+        for chunk in chunks(&document.text, chunk_tokens) {
+            self.transaction
+                .prepare_cached(
+                    "INSERT INTO chunk (document, start_byte, end_byte) VALUES (?1, ?2, ?3)",
+                )?
+                .execute(params![number, chunk.range.start, chunk.range.end])?;
+            let rowid = self.transaction.last_insert_rowid();
+            self.transaction
+                .prepare_cached("INSERT INTO chunk_text (rowid, title, text) VALUES (?1, ?2, ?3)")?
+                .execute(params![rowid, document.title, &document.text[chunk.range]])?;
+        }
+        Ok(())
+    }
+
+    /// The document's own id, else one made of its place, else of its place and text.
+    fn free_id(&self, document: &NewDocument, hash: &[u8]) -> rusqlite::Result<String> {
+        let made =
+            |parts: &[&[u8]]| hex::encode(sha256(&parts.join(&0)))[..ID_HEX_DIGITS].to_owned();
+        let (place, key) = (self.place.as_bytes(), document.key.as_bytes());
+        let candidates =
+            [document.id.clone(), Some(made(&[place, key])), Some(made(&[place, key, hash]))];
+        for id in candidates.into_iter().flatten() {
+            let taken: Option<i64> = self
+                .transaction
+                .query_row("SELECT number FROM document WHERE id = ?1", [&id], |row| row.get(0))
+                .optional()?;
+            if taken.is_none() {
+                return Ok(id);
+            }
+        }
+        Ok(hex::encode(hash))
+    }
+}
+
+fn sha256(bytes: &[u8]) -> Vec<u8> {
+    Sha256::digest(bytes).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Stamp;
+
+    fn home() -> (tempfile::TempDir, Paths) {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::resolve(Some(folder.path())).unwrap();
+        (folder, paths)
+    }
+
+    fn store(paths: &Paths) -> ProfileStore {
+        ProfileStore::open_or_create(paths, &User::parse("me").unwrap()).unwrap()
+    }
+
+    fn source(place: &str, size_bytes: u64) -> Source {
+        Source {
+            place: place.into(),
+            stamp: Stamp { size_bytes, modified_ns: 1, reading: "text".into() },
+        }
+    }
+
+    fn document(key: &str, text: &str) -> NewDocument {
+        NewDocument { key: key.into(), id: None, title: None, date: None, text: text.into() }
+    }
+
+    #[test]
+    fn a_text_from_two_places_is_stored_once_and_goes_with_the_last() {
+        let (_folder, paths) = home();
+        let mut store = store(&paths);
+        let text = [document("", "The same text.")];
+        let first = store.replace_source(&source("/a", 1), &text, 100).unwrap();
+        let second = store.replace_source(&source("/b", 1), &text, 100).unwrap();
+        assert_eq!((first.added, second.added, second.duplicates), (1, 0, 1));
+        assert_eq!(store.document_count().unwrap(), 1);
+
+        let other = [document("", "Another text.")];
+        let applied = store.replace_source(&source("/a", 2), &other, 100).unwrap();
+        assert_eq!((applied.added, applied.removed), (1, 0));
+        assert_eq!(store.document_count().unwrap(), 2);
+        let applied = store.replace_source(&source("/b", 2), &[], 100).unwrap();
+        assert_eq!(applied.removed, 1);
+        assert_eq!(store.document_count().unwrap(), 1);
+    }
+
+    #[test]
+    fn a_changed_file_keeps_its_id_and_leaves_nothing_of_the_old_text() {
+        let (_folder, paths) = home();
+        let mut store = store(&paths);
+        store.replace_source(&source("/a", 1), &[document("", "zebra")], 100).unwrap();
+        let id = store.summaries().unwrap()[0].id.clone();
+        store.replace_source(&source("/a", 2), &[document("", "giraffe")], 100).unwrap();
+        assert_eq!(store.summaries().unwrap()[0].id, id);
+        assert!(store.search("zebra", 5).unwrap().is_empty());
+        assert_eq!(store.search("giraffe", 5).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_new_title_over_the_same_text_is_taken_over() {
+        let (_folder, paths) = home();
+        let mut store = store(&paths);
+        let mut changed = document("", "body");
+        store.replace_source(&source("/a", 1), &[changed.clone()], 100).unwrap();
+        changed.title = Some("Heading".into());
+        let applied = store.replace_source(&source("/a", 2), &[changed], 100).unwrap();
+        assert_eq!(applied.unchanged, 1);
+        assert_eq!(store.summaries().unwrap()[0].title.as_deref(), Some("Heading"));
+        assert_eq!(store.search("heading", 5).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn own_ids_are_kept_and_found_by_their_beginning() {
+        let (_folder, paths) = home();
+        let mut store = store(&paths);
+        let with_id =
+            |id: &str, text: &str| NewDocument { id: Some(id.into()), ..document(id, text) };
+        let documents = [with_id("git:1ab", "one"), with_id("git:1ac", "two")];
+        store.replace_source(&source("/a", 1), &documents, 100).unwrap();
+        assert_eq!(store.document("git:1ab").unwrap().text, "one");
+        assert_eq!(store.document("git:1ac").unwrap().text, "two");
+        assert!(matches!(store.document("git:1"), Err(ProfileError::AmbiguousDocument { .. })));
+        assert!(matches!(store.document("hg:"), Err(ProfileError::NoSuchDocument { .. })));
+    }
+
+    #[test]
+    fn nothing_of_a_text_is_on_the_disk_in_plain() {
+        let (folder, paths) = home();
+        let mut store = store(&paths);
+        let text = "a phrase that no other file has: xylophone quagmire";
+        store.replace_source(&source("/secret-place", 1), &[document("", text)], 100).unwrap();
+        for entry in walkdir::WalkDir::new(folder.path()) {
+            let entry = entry.unwrap();
+            if entry.file_type().is_file() {
+                let bytes = std::fs::read(entry.path()).unwrap();
+                for word in ["xylophone", "quagmire", "secret-place"] {
+                    let found = bytes.windows(word.len()).any(|window| window == word.as_bytes());
+                    assert!(!found, "{word} stands in {}", entry.path().display());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_key_does_not_open_a_store() {
+        let (_folder, paths) = home();
+        let user = User::parse("me").unwrap();
+        drop(store(&paths));
+        std::fs::remove_file(user.key_file(&paths)).unwrap();
+        assert!(matches!(ProfileStore::open(&paths, &user), Err(ProfileError::KeyMissing { .. })));
+        RootKey::create(&user.key_file(&paths)).unwrap();
+        assert!(matches!(
+            ProfileStore::open(&paths, &user),
+            Err(ProfileError::Undecryptable { .. })
+        ));
+    }
+
+    #[test]
+    fn a_second_writer_is_told_within_a_second() {
+        let (_folder, paths) = home();
+        let first = store(&paths);
+        let mut second = store(&paths);
+        first.connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let start = std::time::Instant::now();
+        let result = second.replace_source(&source("/a", 1), &[document("", "x")], 100);
+        assert!(matches!(result, Err(ProfileError::Busy { .. })));
+        assert!(start.elapsed() < Duration::from_secs(1));
+        assert_eq!(second.document_count().unwrap(), 0);
+    }
+}
