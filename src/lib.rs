@@ -21,16 +21,16 @@
 //! llama.cpp sees it; profile, ingest, prompt and retrieve never load a model; only `model pull`
 //! opens a network socket; private text is never on the disk in plain, nor in a log.
 
-pub mod catalogue;
-pub mod cli;
-pub mod config;
 pub mod error;
-pub mod generate;
-pub mod gguf;
-pub mod ingest;
-pub mod llama;
 pub mod paths;
+pub mod config;
+pub mod gguf;
+pub mod llama;
+pub mod catalogue;
 pub mod profile;
-pub mod prompt;
+pub mod ingest;
 pub mod retrieve;
 pub mod task;
+pub mod prompt;
+pub mod generate;
+pub mod cli;

@@ -28,6 +28,8 @@ pub use error::IngestError;
 
 /// Files read at once before what they gave is stored.
 const FILES_PER_ROUND: usize = 64;
+/// Marks the stamp of a source that could not be used whole.
+const INCOMPLETE: &str = " incomplete";
 
 /// How the bytes of a file are turned into documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,13 +192,24 @@ fn apply(
     request: &Request,
     report: &mut Report,
 ) -> Result<(), IngestError> {
-    let applied = store.replace_source(&item.source, &parsed.documents, request.chunk_tokens)?;
+    let lost_something = parsed.problems.iter().any(|problem| problem.lost);
+    report.problems.extend(parsed.problems);
+    if lost_something && parsed.documents.is_empty() {
+        // What an earlier, better version of the file gave is kept.
+        report.files_failed += 1;
+        return Ok(());
+    }
+    let mut source = item.source.clone();
+    if lost_something {
+        // Not done: the next ingest reads it again, and complains again.
+        source.stamp.reading.push_str(INCOMPLETE);
+    }
+    let applied = store.replace_source(&source, &parsed.documents, request.chunk_tokens)?;
     report.files_ingested += 1;
     report.documents.added += applied.added;
     report.documents.unchanged += applied.unchanged;
     report.documents.duplicates += applied.duplicates;
     report.documents.removed += applied.removed;
-    report.problems.extend(parsed.problems);
     Ok(())
 }
 

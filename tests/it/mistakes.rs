@@ -1,1 +1,168 @@
-//! Placeholder.
+//! What a person does wrong gets an answer that helps: the exit code of the contract, what is
+//! wrong, and what to do next.
+
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::{Home, binary};
+use crate::tiny;
+
+#[test]
+fn no_such_user() {
+    let home = Home::with_tiny_model();
+    home.run(["generate", "--user", "nobody", "hello"])
+        .exits(3)
+        .says(&["no user called \"nobody\"", "ingest --user \"nobody\""]);
+    home.run_with_input(["ingest", "--user", "Ann", "-"], "text").exits(0);
+    home.run(["profile", "list", "--user", "ann"]).exits(3).says(&["Users: Ann"]);
+    home.run(["generate", "--user", "../../etc", "hello"]).exits(2).says(&["letters, digits"]);
+}
+
+#[test]
+fn an_empty_profile() {
+    let home = Home::with_tiny_model();
+    let empty = home.write("empty.txt", b" \n");
+    home.run(["ingest", "--user", "me", empty.to_str().unwrap()]).exits(4).says(&["no text"]);
+    home.run(["generate", "--user", "me", "hello"]).exits(3).says(&["is empty", "--no-profile"]);
+}
+
+#[test]
+fn a_model_that_is_not_there() {
+    let home = Home::new();
+    home.run_with_input(["ingest", "--user", "me", "-"], "text").exits(0);
+    home.run(["generate", "--user", "me", "hello"]).exits(3).says(&[
+        "smollm2-135m-instruct",
+        "model pull smollm2-135m-instruct",
+        "98 MB",
+    ]);
+    home.run(["generate", "--user", "me", "--model", "gpt-5", "hello"]).exits(3).says(&[
+        "no model called \"gpt-5\"",
+        "gemma-3-270m",
+        "hf:OWNER/REPO/FILE",
+    ]);
+    home.run(["model", "pull", "gpt-5"]).exits(3).says(&["gemma-3-270m"]);
+    home.run(["model", "pull", "hf:nobody"]).exits(2).says(&["hf:OWNER/REPO/FILE"]);
+    home.run(["model", "pull", "/no/such.gguf"]).exits(4).says(&["No such file"]);
+}
+
+#[test]
+fn a_prompt_longer_than_the_context() {
+    let home = Home::with_tiny_model();
+    let long = "many words ".repeat(2000);
+    home.run_with_input(["generate", "--user", "me", "--no-profile", "-"], &long)
+        .exits(4)
+        .says(&["tokens", "context_tokens"]);
+}
+
+#[test]
+fn no_prompt_at_all() {
+    let home = Home::with_tiny_model();
+    home.run(["generate", "--user", "me", "--no-profile"]).exits(2).says(&["no prompt"]);
+    home.run(["generate", "--user", "me", "--no-profile", " "]).exits(2).says(&["empty"]);
+    let arguments = ["generate", "--user", "me", "--no-profile", "-"];
+    home.run_with_input(arguments, "\n").exits(2);
+}
+
+#[test]
+fn a_wrong_config() {
+    let home = Home::new();
+    home.write("config.toml", b"[generate]\ntemperature = 0.3\ntemprature = 0.4\n");
+    home.run(["model", "list"]).exits(2).says(&[
+        "config.toml:3:1",
+        "unknown key temprature",
+        "temperature",
+    ]);
+    home.write("config.toml", b"[generate]\ntemperature = = 0.3\n");
+    home.run(["model", "list"]).exits(2).says(&["config.toml:2:15"]);
+    home.write("config.toml", b"[generate]\ntemperature = \"hot\"\n");
+    home.run(["model", "list"]).exits(2).says(&["config.toml:2:15", "must be a number"]);
+    home.write("config.toml", b"[generate]\ntop_p = 3.0\n");
+    home.run(["model", "list"]).exits(2).says(&["generate.top_p is 3"]);
+    home.run(["--config", "/no/such/file", "model", "list"]).exits(2).says(&["--config"]);
+}
+
+#[test]
+fn a_flag_out_of_range() {
+    let home = Home::with_tiny_model();
+    let arguments = ["generate", "--user", "me", "--no-profile", "--temperature", "-1", "hello"];
+    home.run(arguments).exits(2);
+    let arguments = ["generate", "--user", "me", "--no-profile", "--top-p", "7", "hello"];
+    home.run(arguments).exits(2).says(&["top_p"]);
+    home.run(["generate", "--user", "me", "--task", "poem", "hello"]).exits(2).says(&["review"]);
+}
+
+#[test]
+fn errors_are_objects_on_request() {
+    let home = Home::new();
+    for (arguments, kind) in [
+        (&["--json", "generate", "--user", "nobody", "hi"][..], "no_such_user"),
+        (&["--json", "generate", "--nonsense"][..], "usage"),
+        (&["--json", "model", "show", "none"][..], "no_such_model"),
+    ] {
+        let said = home.run(arguments);
+        let object: Value = serde_json::from_str(&said.stderr).unwrap();
+        assert_eq!(object["error"]["kind"], kind, "{said:#?}");
+        assert!(object["error"]["message"].is_string());
+        assert!(object["error"]["help"].is_string());
+        assert_eq!(said.stdout, "");
+    }
+}
+
+#[test]
+fn the_key_of_a_profile_is_gone() {
+    let home = Home::new();
+    home.run_with_input(["ingest", "--user", "me", "-"], "text").exits(0);
+    std::fs::remove_file(home.path().join("keys/me.key")).unwrap();
+    home.run(["profile", "list", "--user", "me"]).exits(1).says(&["key", "backup"]);
+}
+
+#[test]
+fn help_and_manual_are_there() {
+    let home = Home::new();
+    for arguments in [&["--help"][..], &["generate", "--help"], &["ingest", "--help"]] {
+        let said = home.run(arguments).exits(0);
+        assert!(said.stdout.contains("Examples:"), "{said:#?}");
+    }
+    assert!(home.run(["man"]).exits(0).stdout.contains(".TH restpg-edge"));
+    assert!(home.run(["completions", "bash"]).exits(0).stdout.contains("complete"));
+    assert!(home.run(["--version"]).exits(0).stdout.starts_with("restpg-edge "));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let home = Home::new();
+    let pipeline = format!("'{}' --home '{}' man | head -c 10", binary(), home.path().display());
+    let output = Command::new("bash").args(["-o", "pipefail", "-c", &pipeline]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(output.status.success());
+}
+
+/// The story: the draft goes the wrong way and the person presses Ctrl-C. What was written so far
+/// is theirs, and the exit code tells scripts.
+#[test]
+fn an_interrupt_ends_cleanly_with_what_there_is() {
+    let home = Home::with_tiny_model();
+    let arguments = ["generate", "--user", "me", "--no-profile", "--no-reasoning"];
+    let mut command = home.command(arguments);
+    command.args(["--max-tokens", "100000", "--seed", "3", "hello"]);
+    home.write("config.toml", b"[model]\nname = \"tiny\"\nthreads = 1\ncontext_tokens = 0\n");
+    // A model that writes the same letter on and on, with room for minutes of it.
+    let token = tiny::llama().tokens().iter().position(|token| token == b"a").unwrap();
+    let endless = tiny::always(token).with_context(1 << 20);
+    let file = home.write("big.gguf", &endless.to_bytes());
+    home.run(["model", "pull", file.to_str().unwrap(), "--name", "big"]).exits(0);
+    command.args(["--model", "big", "--repeat-penalty", "1.0"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    thread::sleep(Duration::from_millis(1500));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let interrupted = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(interrupted.elapsed() < Duration::from_secs(5));
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert!(!output.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
+}

@@ -1,1 +1,47 @@
-//! Placeholder.
+//! Nothing leaves the machine: the kernel is asked which sockets each command opens.
+
+use std::process::Command;
+
+use crate::support::{Home, Said, binary, finish};
+
+/// Runs the command under strace and returns the calls about sockets that are not local ones.
+fn network_calls(home: &Home, arguments: &[&str]) -> (Vec<String>, Said) {
+    let log = home.path().join("strace.log");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-e", "trace=network", "-o"]).arg(&log).arg(binary());
+    command.arg("--home").arg(home.path()).args(arguments).env_remove("RESTPG_HOME");
+    let said = finish(command, Some("Dear Ann, the kettle is on."));
+    let log = std::fs::read_to_string(&log).expect("strace must be installed: `make test-tools`");
+    let is_call = |line: &&str| line.contains('(') && !line.contains("AF_UNIX");
+    (log.lines().filter(is_call).map(str::to_owned).collect(), said)
+}
+
+#[test]
+fn no_command_on_private_text_opens_a_socket() {
+    let home = Home::with_tiny_model();
+    let commands: [&[&str]; 7] = [
+        &["ingest", "--user", "me", "-"],
+        &["generate", "--user", "me", "--max-tokens", "4", "a note about the kettle"],
+        &["profile", "list", "--user", "me"],
+        &["profile", "search", "--user", "me", "kettle"],
+        &["model", "list"],
+        &["model", "show", "tiny"],
+        &["model", "verify", "tiny"],
+    ];
+    for arguments in commands {
+        let (calls, said) = network_calls(&home, arguments);
+        said.exits(0);
+        assert!(calls.is_empty(), "{arguments:?} made {calls:#?}");
+    }
+}
+
+/// The control: the same watch catches the one command that may use the network.
+#[test]
+fn the_watch_catches_a_command_that_does() {
+    let home = Home::new();
+    let hash = "0".repeat(64);
+    let arguments = ["model", "pull", "https://127.0.0.1:9/model.gguf", "--sha256", &hash];
+    let (calls, said) = network_calls(&home, &arguments);
+    said.exits(1);
+    assert!(calls.iter().any(|call| call.contains("AF_INET")), "{calls:#?}");
+}

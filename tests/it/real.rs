@@ -1,1 +1,116 @@
-//! Placeholder.
+//! Generate on the catalogue's models, one per architecture, for every task, in the voice of real
+//! people.
+
+use serde_json::Value;
+
+use crate::support::{Home, real_writing};
+
+const MODELS: [&str; 3] = ["smollm2-135m-instruct", "gemma-3-270m", "qwen2.5-coder-0.5b-instruct"];
+const MARKS: [&str; 9] = [
+    "<|im_start|>",
+    "<|im_end|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "<passage",
+    "</passage",
+    "<request>",
+    "The text itself, in the writer's own voice:",
+    "What these passages show about the writer:",
+];
+
+/// A task, the file with the person who writes such texts, and that person.
+const PEOPLE: [(&str, &str, &str); 5] = [
+    ("email", "email.jsonl", "Jeff Hostetler (git)"),
+    ("abstract", "abstract.jsonl", "Harry Bunt"),
+    ("review", "review.jsonl", "bookishmusings"),
+    ("topic", "topic.jsonl", "Erin Becker (carpentries.org)"),
+    ("free", "email.jsonl", "Victoria Dye (git)"),
+];
+
+/// The first request that the person is known to have answered.
+fn request_of(file: &str, person: &str) -> String {
+    let rows = std::fs::read_to_string(real_writing(file)).unwrap();
+    let row = rows
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|row| row["user"] == person)
+        .unwrap();
+    row["queries"][0]["input"].as_str().unwrap().to_owned()
+}
+
+fn check(draft: &Value, model: &str, task: &str) {
+    let answer = draft["answer"].as_str().unwrap();
+    let reasoning = draft["reasoning"].as_str().unwrap();
+    let context = format!("{model}, {task}: {draft:#}");
+    assert!(!answer.trim().is_empty(), "{context}");
+    assert!(reasoning.starts_with('-'), "{context}");
+    assert!(!answer.contains(reasoning), "{context}");
+    for mark in MARKS {
+        assert!(!answer.contains(mark), "{mark} in {context}");
+    }
+    let usage = |key: &str| draft["usage"][key].as_u64().unwrap();
+    assert!(usage("prompt_tokens") > 200, "{context}");
+    assert!((1..=160 + 20).contains(&usage("reasoning_tokens")), "{context}");
+    assert!((1..=48).contains(&usage("answer_tokens")), "{context}");
+    assert_eq!(draft["citations"].as_array().unwrap().len(), 5, "{context}");
+    let time = |key: &str| draft["timings"][key].as_f64().unwrap();
+    assert!(time("load_ms") + time("retrieve_ms") + time("prefill_ms") <= time("first_token_ms"));
+    assert!(time("first_token_ms") < time("total_ms"), "{context}");
+}
+
+#[test]
+fn every_model_writes_for_every_task() {
+    let home = Home::with_real_models(&MODELS);
+    for (task, file, person) in PEOPLE {
+        let path = real_writing(file);
+        let path = path.to_str().unwrap();
+        home.run(["ingest", "--user", person, path]).exits(0);
+        let request = request_of(file, person);
+        for model in MODELS {
+            let arguments = [
+                "--json",
+                "generate",
+                "--user",
+                person,
+                "--task",
+                task,
+                "--model",
+                model,
+                "--max-tokens",
+                "48",
+                "--seed",
+                "5",
+                &request,
+            ];
+            check(&home.run(arguments).exits(0).json(), model, task);
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_text_on_a_real_model() {
+    let home = Home::with_real_models(&["smollm2-135m-instruct"]);
+    let arguments = [
+        "generate",
+        "--user",
+        "me",
+        "--no-profile",
+        "--max-tokens",
+        "40",
+        "--seed",
+        "11",
+        "a thank-you note",
+    ];
+    let first = home.run(arguments).exits(0).stdout;
+    assert_eq!(first, home.run(arguments).exits(0).stdout);
+    assert!(first.split_whitespace().count() > 5, "{first}");
+}
+
+#[test]
+fn a_request_too_long_for_a_real_model_is_refused() {
+    let home = Home::with_real_models(&["smollm2-135m-instruct"]);
+    let long = "and then the committee met again ".repeat(3000);
+    home.run_with_input(["generate", "--user", "me", "--no-profile", "-"], &long)
+        .exits(4)
+        .says(&["tokens"]);
+}

@@ -61,6 +61,12 @@ impl Gguf {
         self.tensors.iter_mut().find(|tensor| tensor.name == name).unwrap()
     }
 
+    /// The same model, said to be trained for another context.
+    pub fn with_context(mut self, context_tokens: u32) -> Self {
+        self.set("llama.context_length", Value::U32(context_tokens));
+        self
+    }
+
     /// The texts of the vocabulary.
     #[track_caller]
     pub fn tokens(&mut self) -> &mut Vec<Vec<u8>> {
@@ -347,4 +353,26 @@ pub fn add_tensor(model: &mut Gguf, name: &str, dimensions: &[u64]) {
         data: data.collect(),
         offset: None,
     });
+}
+
+/// A model whose weights make one token follow whatever came before.
+pub fn always(token: usize) -> Gguf {
+    let mut model = llama();
+    let n_vocab = model.tokens().len();
+    let width = N_EMBD as usize;
+    for tensor in &mut model.tensors {
+        let is_block = tensor.name.starts_with("blk.") && !tensor.name.contains("norm");
+        if is_block {
+            tensor.data.fill(0);
+        }
+    }
+    // Every embedding is the same, so the last hidden state is too; the output likes one token.
+    let number = |value: f32| value.to_le_bytes();
+    model.tensor("token_embd.weight").data =
+        (0..n_vocab * width).flat_map(|_| number(0.5)).collect();
+    add_tensor(&mut model, "output.weight", &[N_EMBD, n_vocab as u64]);
+    model.tensor("output.weight").data = (0..n_vocab)
+        .flat_map(|row| (0..width).flat_map(move |_| number(if row == token { 9.0 } else { 0.0 })))
+        .collect();
+    model
 }
