@@ -71,7 +71,8 @@ fn fetch_once(
     let mut file =
         OpenOptions::new().create(true).append(true).open(partial).map_err(unwritable)?;
     let have = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
-    let mut request = authorized(agent(10).get(url));
+    // Compressed on the way, lengths and ranges would not be the file's.
+    let mut request = authorized(agent(10).get(url)).header("accept-encoding", "identity");
     if have > 0 {
         request = request.header("range", format!("bytes={have}-"));
     }

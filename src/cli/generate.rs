@@ -13,9 +13,7 @@ use super::output::Output;
 use crate::catalogue::ModelStore;
 use crate::config::Config;
 use crate::error::{Error, Exit, Explain};
-use crate::generate::{
-    self, Citation, Draft, Event, Request, Timings, Usage, milliseconds, passages,
-};
+use crate::generate::{self, Draft, Event, Request, Timings, Usage, milliseconds, passages};
 use crate::llama::{Model, Runtime, Sampling, physical_cores};
 use crate::profile::{Hit, ProfileStore, User};
 use crate::prompt::{LeftOut, Prompt};
@@ -62,6 +60,17 @@ impl Explain for InputError {
             }
         }
     }
+}
+
+/// A passage that the draft was written from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Citation {
+    /// The document's id.
+    document: String,
+    /// The document's title.
+    title: Option<String>,
+    /// Its score in retrieval.
+    score: f64,
 }
 
 /// `generate --json`.

@@ -4,12 +4,14 @@ use super::Event;
 use super::decoder::Decoder;
 use super::stream::{StopFilter, Utf8Stream};
 use crate::llama::{LlamaError, Token};
-use crate::prompt::{LAYOUT_TEXTS, MARKER, OPENING_PLAN, OPENING_PROFILE};
+use crate::prompt::{LAYOUT_TEXTS, OPENING_PLAN, OPENING_PROFILE};
 
 /// How often a model that begins with something that is no answer is set back.
 const RETRIES_MAX: usize = 8;
 /// A line of the reasoning shorter than this may well stand in an answer too.
 const ECHO_BYTES_MIN: usize = 24;
+/// An answer is told from its third word on; before that a stop takes it back.
+const WORDS_UNTOLD: usize = 2;
 
 /// The answer, and why it ended.
 #[derive(Debug, Default)]
@@ -36,7 +38,7 @@ pub(super) fn write(
 ) -> Result<Answer, LlamaError> {
     let stops = stops(decoder.model().template_texts(), reasoning);
     // An answer has at least one word: a turn may not end before it.
-    let mut banned = decoder.model().turn_ends();
+    let mut banned = decoder.model().turn_ends().to_vec();
     let n_turn_ends = banned.len();
     let start = decoder.len();
     loop {
@@ -57,13 +59,24 @@ pub(super) fn write(
 fn stops(template_texts: &[String], reasoning: &str) -> Vec<String> {
     let mut stops: Vec<String> = LAYOUT_TEXTS.iter().map(ToString::to_string).collect();
     stops.extend(template_texts.iter().cloned());
-    stops.push(MARKER.trim().to_owned());
     for opening in [OPENING_PROFILE, OPENING_PLAN] {
         stops.push(opening.trim_end_matches(['-', '\n']).to_owned());
     }
-    let lines = reasoning.lines().map(str::trim);
-    stops.extend(lines.filter(|line| line.len() >= ECHO_BYTES_MIN).map(str::to_owned));
+    // Small models number the points anew: what follows the bullet is what counts.
+    let points = reasoning.lines().map(|line| line.trim_start_matches(['-', '*', '•', '+', ' ']));
+    stops.extend(points.filter(|point| point.len() >= ECHO_BYTES_MIN).map(str::to_owned));
     stops
+}
+
+/// Why the decoding of an attempt ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The bound on the tokens was reached, or Ctrl-C.
+    Bound,
+    /// The model ended its turn.
+    Turn,
+    /// A stop came up in the text.
+    Stop,
 }
 
 fn attempt(
@@ -78,62 +91,82 @@ fn attempt(
     let mut stream = Utf8Stream::default();
     let mut first = None;
     let mut n_tokens = 0;
-    let mut stopped = false;
-    while n_tokens < tokens_max && !decoder.interrupted() && !stopped {
-        let banned = match (first, teller.text.is_empty()) {
-            (None, _) => banned,
-            (Some(_), true) => &banned[..n_turn_ends],
-            (Some(_), false) => &[],
+    let end = loop {
+        if n_tokens == tokens_max || decoder.interrupted() {
+            break End::Bound;
+        }
+        let banned = match first {
+            None => banned,
+            Some(_) if teller.is_empty() => &banned[..n_turn_ends],
+            Some(_) => &[],
         };
-        let Some(token) = decoder.sample(banned)? else {
-            stopped = true;
-            break;
-        };
+        let Some(token) = decoder.sample(banned)? else { break End::Turn };
         first.get_or_insert(token);
         decoder.push(token)?;
         n_tokens += 1;
         decoder.model().append_piece(token, stream.bytes());
         let passed = filter.push(&stream.take());
         teller.push(&passed.text);
-        stopped = passed.stopped;
-    }
-    if !stopped {
+        if passed.stopped {
+            break End::Stop;
+        }
+    };
+    if end != End::Stop {
         teller.push(&filter.finish());
     }
-    let text = teller.finish();
+    let text = match end {
+        End::Stop => teller.told(),
+        End::Turn | End::Bound => teller.finish(),
+    };
     match first {
         Some(first) if text.is_empty() && !decoder.interrupted() => Ok(Attempt::Nothing(first)),
-        _ => Ok(Attempt::Done(Answer { text, cut_off: !stopped && !decoder.interrupted() })),
+        _ => Ok(Attempt::Done(Answer { text, cut_off: end == End::Bound })),
     }
 }
 
 /// Tells the answer without white space around it: leading space is dropped, and space that may
-/// turn out to be the last waits for what follows.
+/// turn out to be the last waits for what follows. The first words wait too.
 struct Teller<'a> {
     text: String,
-    space: String,
+    told_bytes: usize,
     on_event: &'a mut dyn FnMut(Event<'_>),
 }
 
 impl<'a> Teller<'a> {
     fn new(on_event: &'a mut dyn FnMut(Event<'_>)) -> Self {
-        Self { text: String::new(), space: String::new(), on_event }
+        Self { text: String::new(), told_bytes: 0, on_event }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.text.is_empty()
     }
 
     fn push(&mut self, more: &str) {
-        let mut pending = std::mem::take(&mut self.space);
-        pending.push_str(more);
-        let pending = if self.text.is_empty() { pending.trim_start() } else { &pending };
-        let solid = pending.trim_end();
-        self.space = pending[solid.len()..].to_owned();
-        if !solid.is_empty() {
-            self.text.push_str(solid);
-            (self.on_event)(Event::Answer(solid));
+        let more = if self.text.is_empty() { more.trim_start() } else { more };
+        self.text.push_str(more);
+        if self.told_bytes > 0 || self.text.split_whitespace().nth(WORDS_UNTOLD).is_some() {
+            self.tell();
         }
     }
 
-    fn finish(self) -> String {
+    fn tell(&mut self) {
+        let solid = self.text.trim_end().len();
+        if solid > self.told_bytes {
+            (self.on_event)(Event::Answer(&self.text[self.told_bytes..solid]));
+            self.told_bytes = solid;
+        }
+    }
+
+    /// What has been told; the rest is dropped.
+    fn told(mut self) -> String {
+        self.text.truncate(self.told_bytes);
         self.text
+    }
+
+    /// All of it, told to the end.
+    fn finish(mut self) -> String {
+        self.tell();
+        self.told()
     }
 }
 
@@ -158,17 +191,34 @@ mod tests {
     }
 
     #[test]
-    fn marker_openings_and_longer_points_are_stops() {
+    fn a_stop_after_a_word_or_two_takes_them_back() {
+        let mut told = String::new();
+        let mut on_event = |event: Event<'_>| {
+            if let Event::Answer(text) = event {
+                told.push_str(text);
+            }
+        };
+        let mut teller = Teller::new(&mut on_event);
+        teller.push("1. The");
+        assert_eq!(teller.told(), "");
+        let mut teller = Teller::new(&mut on_event);
+        teller.push("Yes, ");
+        teller.push("thanks.");
+        assert_eq!(teller.finish(), "Yes, thanks.");
+        assert_eq!(told, "Yes, thanks.");
+    }
+
+    #[test]
+    fn openings_and_longer_points_are_stops() {
         let reasoning = "- short\n- The writer prefers very short sentences.";
         let stops = stops(&["<|im_end|>".to_owned()], reasoning);
         for expected in [
-            "The text itself, in the writer's own voice:",
             "What these passages show about the writer:",
             "<|im_end|>",
-            "- The writer prefers very short sentences.",
+            "The writer prefers very short sentences.",
         ] {
             assert!(stops.iter().any(|stop| stop == expected), "{expected}");
         }
-        assert!(!stops.iter().any(|stop| stop == "- short"));
+        assert!(!stops.iter().any(|stop| stop == "short"));
     }
 }

@@ -15,12 +15,13 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::error::{Exit, Explain};
-use crate::llama::{LlamaError, Model, Sampling, Session};
+use crate::llama::{LlamaError, Message, Model, Sampling, Session};
 use crate::profile::{Hit, ProfileError, ProfileStore};
-use crate::prompt::{self, LeftOut, MARKER, Parts, Prompt, PromptError};
+use crate::prompt::{self, LeftOut, Measure, Parts, Prompt, PromptError};
 use crate::retrieve::retrieve;
 use crate::task::Task;
 
+use answer::Answer;
 use decoder::Decoder;
 
 /// Sizes of a context are rounded up to this, as llama.cpp does.
@@ -71,17 +72,6 @@ pub enum Event<'a> {
     Answer(&'a str),
 }
 
-/// A passage that the draft was written from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Citation {
-    /// The document's id.
-    pub document: String,
-    /// The document's title.
-    pub title: Option<String>,
-    /// Its score in retrieval.
-    pub score: f64,
-}
-
 /// Tokens by what they were for; their sum is the length of the sequence that was decoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
@@ -117,8 +107,6 @@ pub struct Draft {
     pub reasoning: String,
     /// The answer.
     pub answer: String,
-    /// What it was written from, most relevant first.
-    pub citations: Vec<Citation>,
     /// What did not fit the context.
     pub truncated: Vec<LeftOut>,
     /// Tokens.
@@ -217,9 +205,18 @@ pub fn compose(
         passages,
         reasoning: request.reasoning,
     };
-    let budget = context_tokens_max(model, request).saturating_sub(output_tokens(model, request));
-    let measure = |messages: &[_], opening: &str| model.render(messages, opening).len();
-    Ok(prompt::assemble(&parts, budget, model.has_template(), &measure)?)
+    let budget = context_tokens_max(model, request).saturating_sub(output_tokens(request));
+    Ok(prompt::assemble(&parts, budget, model)?)
+}
+
+impl Measure for Model {
+    fn prompt(&self, messages: &[Message], opening: &str) -> usize {
+        self.render(messages, opening).len()
+    }
+
+    fn text(&self, text: &str) -> usize {
+        self.tokenize(text).len()
+    }
 }
 
 fn context_tokens_max(model: &Model, request: &Request<'_>) -> usize {
@@ -231,13 +228,10 @@ fn context_tokens_max(model: &Model, request: &Request<'_>) -> usize {
     bound as usize
 }
 
-/// What reasoning, marker and answer may take together.
-fn output_tokens(model: &Model, request: &Request<'_>) -> usize {
-    let reasoning = match request.reasoning {
-        true => request.reasoning_tokens as usize + model.tokenize(MARKER).len(),
-        false => 0,
-    };
-    reasoning + request.answer_tokens as usize
+/// What reasoning and answer may take together.
+fn output_tokens(request: &Request<'_>) -> usize {
+    let reasoning_tokens = if request.reasoning { request.reasoning_tokens } else { 0 };
+    reasoning_tokens as usize + request.answer_tokens as usize
 }
 
 /// Writes the draft. `started` is when the process began; `timings` holds what was measured
@@ -255,8 +249,10 @@ pub fn write(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Draft, GenerateError> {
     on_event(Event::Prompt(prompt));
-    let tokens = model.render(&prompt.messages, prompt.opening);
-    let mut session = open_session(model, request, tokens.len())?;
+    let tokens = model.render(&prompt.messages, &prompt.opening);
+    let marker = prompt.marker.as_deref().map(|marker| model.tokenize(marker));
+    let fixed_tokens = tokens.len() + marker.as_ref().map_or(0, Vec::len);
+    let mut session = open_session(model, request, fixed_tokens)?;
     let prefill_started = Instant::now();
     let whole = session.extend(&tokens, &mut |done| {
         on_event(Event::Reading { done, total: tokens.len() });
@@ -266,14 +262,15 @@ pub fn write(
     let mut usage = Usage { prompt_tokens: session.len(), ..Usage::default() };
     let mut decoder = Decoder::new(model, session, request.sampling, interrupt);
     let mut reasoning = String::new();
-    if whole && request.reasoning {
-        reasoning = reasoning::write(&mut decoder, request.reasoning_tokens as usize, on_event)?;
+    if let (true, Some(marker)) = (whole, &marker) {
+        let tokens_max = request.reasoning_tokens as usize;
+        reasoning = reasoning::write(&mut decoder, tokens_max, marker, on_event)?;
         on_event(Event::ReasoningDone(&reasoning));
         usage.reasoning_tokens = decoder.len() - usage.prompt_tokens;
     }
     let before_answer = decoder.len();
     let answer = if decoder.interrupted() {
-        answer::Answer::default()
+        Answer::default()
     } else {
         answer::write(&mut decoder, &reasoning, request.answer_tokens as usize, on_event)?
     };
@@ -288,7 +285,6 @@ pub fn write(
     Ok(Draft {
         reasoning,
         answer: answer.text,
-        citations: Vec::new(),
         truncated: prompt.truncated.clone(),
         usage,
         timings,
@@ -307,9 +303,9 @@ pub fn milliseconds(start: Instant) -> f64 {
 fn open_session<'model>(
     model: &'model Model,
     request: &Request<'_>,
-    prompt_tokens: usize,
+    fixed_tokens: usize,
 ) -> Result<Session<'model>, LlamaError> {
-    let needed = prompt_tokens + output_tokens(model, request);
+    let needed = fixed_tokens + output_tokens(request);
     let needed = u32::try_from(needed).unwrap_or(u32::MAX);
     let context_tokens = needed.checked_next_multiple_of(CONTEXT_STEP_TOKENS).unwrap_or(needed);
     let batch_tokens = request.batch_tokens.min(context_tokens);

@@ -4,7 +4,7 @@ use super::Event;
 use super::decoder::Decoder;
 use super::stream::Utf8Stream;
 use crate::llama::{LlamaError, Token};
-use crate::prompt::{LAYOUT_TEXTS, MARKER};
+use crate::prompt::LAYOUT_TEXTS;
 
 const POINTS_MAX: usize = 6;
 const BULLETS: [char; 4] = ['-', '*', '•', '+'];
@@ -14,6 +14,7 @@ const BULLETS: [char; 4] = ['-', '*', '•', '+'];
 pub(super) fn write(
     decoder: &mut Decoder<'_, '_>,
     tokens_max: usize,
+    marker: &[Token],
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<String, LlamaError> {
     let start = decoder.len();
@@ -27,8 +28,9 @@ pub(super) fn write(
             break without_unfinished_point(&text);
         }
         // A list without a first point is no list: the model may not end before it.
-        let banned = if text.len() > 1 { Vec::new() } else { decoder.model().turn_ends() };
-        let Some(token) = decoder.sample(&banned)? else {
+        let model = decoder.model();
+        let banned = if has_a_point(&text) { &[] } else { model.turn_ends() };
+        let Some(token) = decoder.sample(banned)? else {
             break text.trim_end();
         };
         decoder.push(token)?;
@@ -44,7 +46,7 @@ pub(super) fn write(
         }
     };
     let kept = kept.to_owned();
-    append_marker(decoder, start, &tokens, &kept)?;
+    append_marker(decoder, start, &tokens, &kept, marker)?;
     Ok(kept)
 }
 
@@ -52,7 +54,6 @@ pub(super) fn write(
 /// was made before, one point too many, or a text of the layout.
 fn natural_end(text: &str, template_texts: &[String]) -> Option<usize> {
     let layout = LAYOUT_TEXTS.iter().copied().chain(template_texts.iter().map(String::as_str));
-    let layout = layout.chain([MARKER.trim()]);
     if let Some(at) = layout.filter_map(|stop| text.find(stop)).min() {
         return Some(at);
     }
@@ -61,9 +62,9 @@ fn natural_end(text: &str, template_texts: &[String]) -> Option<usize> {
     for line in text.split_inclusive('\n') {
         let point = line.trim();
         let finished = line.ends_with('\n');
-        let is_first = offset == 0;
+        let is_first = !has_a_point(&text[..offset]);
         let ends = if point.is_empty() {
-            finished
+            finished && !is_first
         } else {
             let repeated = finished && points.contains(&point);
             !(is_first || is_point(point)) || repeated || points.len() == POINTS_MAX
@@ -77,6 +78,11 @@ fn natural_end(text: &str, template_texts: &[String]) -> Option<usize> {
         offset += line.len();
     }
     None
+}
+
+/// Whether anything stands after the first bullet.
+fn has_a_point(text: &str) -> bool {
+    text.contains(|char: char| char.is_alphanumeric())
 }
 
 /// Whether a line begins like a point: a bullet, or a number with a dot or a bracket.
@@ -102,6 +108,7 @@ fn append_marker(
     start: usize,
     tokens: &[Token],
     kept: &str,
+    marker: &[Token],
 ) -> Result<(), LlamaError> {
     let model = decoder.model();
     let mut wanted = kept.as_bytes();
@@ -119,7 +126,7 @@ fn append_marker(
     // What was sampled token by token may take more tokens when it is tokenized as text, above all
     // where it was no valid text; the room that was set aside is for what was sampled.
     ending.truncate(tokens.len() - reused);
-    ending.extend(model.tokenize(MARKER));
+    ending.extend(marker);
     decoder.rewrite(start + reused, &ending)
 }
 
@@ -158,6 +165,12 @@ mod tests {
     fn six_points_are_enough() {
         let text = "- a\n- b\n- c\n- d\n- e\n- f\n-";
         assert_eq!(end(text), Some("- a\n- b\n- c\n- d\n- e\n- f\n"));
+    }
+
+    #[test]
+    fn white_space_and_bullets_alone_are_no_list() {
+        assert_eq!(end("-\n\n \n"), None);
+        assert_eq!(end("-\n\n- one\n\n"), Some("-\n\n- one\n"));
     }
 
     #[test]

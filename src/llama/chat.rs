@@ -114,9 +114,34 @@ fn marks(rendered: &str) -> Vec<String> {
     marks
 }
 
+/// The marks that the tokenizer makes one token of even where special tokens are off, as it does
+/// with tokens that the file calls user-defined.
+pub(super) fn unwanted_marks(model: &LlamaModel, marks: &[String]) -> Vec<String> {
+    let vocab = model.vocab();
+    let is_one = |mark: &&String| vocab.tokenize(mark.as_bytes(), false, false).len() == 1;
+    marks.iter().filter(is_one).cloned().collect()
+}
+
+/// The tokens of a text in which nothing is special; what would be is tokenized in two parts.
+pub(super) fn plain_tokens(model: &LlamaModel, unwanted: &[String], text: &str) -> Vec<Token> {
+    let vocab = model.vocab();
+    let mut tokens = Vec::new();
+    let mut rest = text;
+    while let Some(at) = unwanted.iter().filter_map(|mark| rest.find(mark.as_str())).min() {
+        let (before, after) = rest.split_at(at + 1);
+        tokens.extend(vocab.tokenize(before.as_bytes(), false, false));
+        rest = after;
+    }
+    if !rest.is_empty() {
+        tokens.extend(vocab.tokenize(rest.as_bytes(), false, false));
+    }
+    tokens
+}
+
 pub(super) fn render(
     model: &LlamaModel,
     layout: &Layout,
+    unwanted: &[String],
     messages: &[Message],
     opening: &str,
 ) -> Vec<Token> {
@@ -125,7 +150,7 @@ pub(super) fn render(
         texts.map(|message| message.text.as_str()).collect::<Vec<_>>().join("\n\n")
     };
     let (system, user) = (said(Role::System), said(Role::User));
-    let mut tokens = Tokens::new(model);
+    let mut tokens = Tokens { model, unwanted, tokens: Vec::new() };
     match layout {
         Layout::Template { pieces, .. } => {
             tokens.template(&pieces[0]);
@@ -150,16 +175,13 @@ pub(super) fn render(
 }
 
 /// A growing prompt.
-struct Tokens<'model> {
-    model: &'model LlamaModel,
+struct Tokens<'a> {
+    model: &'a LlamaModel,
+    unwanted: &'a [String],
     tokens: Vec<Token>,
 }
 
-impl<'model> Tokens<'model> {
-    fn new(model: &'model LlamaModel) -> Self {
-        Self { model, tokens: Vec::new() }
-    }
-
+impl Tokens<'_> {
     /// The beginning-of-sequence token, where the model wants one.
     fn start(&mut self) {
         let vocab = self.model.vocab();
@@ -181,7 +203,7 @@ impl<'model> Tokens<'model> {
 
     fn text(&mut self, text: &str) {
         if !text.is_empty() {
-            self.tokens.extend(self.model.vocab().tokenize(text.as_bytes(), false, false));
+            self.tokens.extend(plain_tokens(self.model, self.unwanted, text));
         }
     }
 }

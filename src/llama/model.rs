@@ -42,9 +42,13 @@ pub fn physical_cores() -> u32 {
 /// A model, memory-mapped by llama.cpp.
 #[derive(Debug)]
 pub struct Model {
-    runtime: Runtime,
     inner: LlamaModel,
     layout: chat::Layout,
+    /// Texts that would become special tokens although nobody meant them to.
+    unwanted: Vec<String>,
+    turn_ends: Vec<Token>,
+    // Dropped last: the model must be freed before llama.cpp is shut down.
+    runtime: Runtime,
 }
 
 impl Model {
@@ -61,7 +65,12 @@ impl Model {
         let inner =
             LlamaModel::load_from_file(&runtime.0, path, &params).map_err(|_| unloadable())?;
         let layout = chat::Layout::of(&inner);
-        Ok(Self { runtime, inner, layout })
+        let vocab = inner.vocab();
+        // A control token that is not the end of a turn begins one: either way the turn is over.
+        let turn_ends =
+            vocab.tokens().filter(|&it| vocab.is_eog(it) || vocab.is_control(it)).collect();
+        let unwanted = chat::unwanted_marks(&inner, layout.marks());
+        Ok(Self { inner, layout, unwanted, turn_ends, runtime })
     }
 
     /// The tokens of context that the model was trained for.
@@ -70,18 +79,18 @@ impl Model {
         self.inner.n_ctx_train()
     }
 
-    /// The tokens of `text`, in which nothing is a special token: `<|im_start|>` in somebody's
-    /// notes is just text.
+    /// The tokens of `text`, in which nothing of the chat template is a special token:
+    /// `<|im_start|>` in somebody's notes is just text.
     #[must_use]
     pub fn tokenize(&self, text: &str) -> Vec<Token> {
-        self.inner.vocab().tokenize(text.as_bytes(), false, false)
+        chat::plain_tokens(&self.inner, &self.unwanted, text)
     }
 
     /// The tokens of a conversation in the model's own chat template, or in a plain layout where
     /// it has none, ready for the assistant's turn, which begins with `opening`.
     #[must_use]
     pub fn render(&self, messages: &[Message], opening: &str) -> Vec<Token> {
-        chat::render(&self.inner, &self.layout, messages, opening)
+        chat::render(&self.inner, &self.layout, &self.unwanted, messages, opening)
     }
 
     /// Appends the bytes of `token` to `bytes`; special tokens have none.
@@ -89,17 +98,16 @@ impl Model {
         self.inner.vocab().token_to_piece_into(token, bytes, false, None);
     }
 
-    /// Whether `token` ends the turn.
+    /// Whether `token` ends the turn: an end token, or any other that is never part of a text.
     #[must_use]
     pub fn ends_turn(&self, token: Token) -> bool {
-        self.inner.vocab().is_eog(token)
+        self.turn_ends.binary_search(&token).is_ok()
     }
 
-    /// The tokens that end a turn.
+    /// The tokens that end a turn, in ascending order.
     #[must_use]
-    pub fn turn_ends(&self) -> Vec<Token> {
-        let vocab = self.inner.vocab();
-        vocab.tokens().filter(|&token| vocab.is_eog(token)).collect()
+    pub fn turn_ends(&self) -> &[Token] {
+        &self.turn_ends
     }
 
     /// Texts that belong to the chat template and never to an answer, such as `<|im_end|>`: small
@@ -107,12 +115,6 @@ impl Model {
     #[must_use]
     pub fn template_texts(&self) -> &[String] {
         self.layout.marks()
-    }
-
-    /// Whether the model knows turns; a base model does not.
-    #[must_use]
-    pub fn has_template(&self) -> bool {
-        !matches!(self.layout, chat::Layout::Plain)
     }
 
     /// The number of tokens in the vocabulary.

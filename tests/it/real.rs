@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::{Home, real_writing};
 
 const MODELS: [&str; 3] = ["smollm2-135m-instruct", "gemma-3-270m", "qwen2.5-coder-0.5b-instruct"];
-const MARKS: [&str; 9] = [
+const MARKS: [&str; 8] = [
     "<|im_start|>",
     "<|im_end|>",
     "<start_of_turn>",
@@ -14,7 +14,6 @@ const MARKS: [&str; 9] = [
     "<passage",
     "</passage",
     "<request>",
-    "The text itself, in the writer's own voice:",
     "What these passages show about the writer:",
 ];
 
@@ -44,13 +43,14 @@ fn check(draft: &Value, model: &str, task: &str) {
     let context = format!("{model}, {task}: {draft:#}");
     assert!(!answer.trim().is_empty(), "{context}");
     assert!(reasoning.starts_with('-'), "{context}");
+    assert!(reasoning.contains(char::is_alphanumeric), "{context}");
     assert!(!answer.contains(reasoning), "{context}");
     for mark in MARKS {
         assert!(!answer.contains(mark), "{mark} in {context}");
     }
     let usage = |key: &str| draft["usage"][key].as_u64().unwrap();
     assert!(usage("prompt_tokens") > 200, "{context}");
-    assert!((1..=160 + 20).contains(&usage("reasoning_tokens")), "{context}");
+    assert!((1..=160 + 80).contains(&usage("reasoning_tokens")), "{context}");
     assert!((1..=48).contains(&usage("answer_tokens")), "{context}");
     assert_eq!(draft["citations"].as_array().unwrap().len(), 5, "{context}");
     let time = |key: &str| draft["timings"][key].as_f64().unwrap();
