@@ -85,7 +85,7 @@ fn bare_loop(
     tokens: usize,
 ) -> f64 {
     let room = (prompt_tokens + TOKENS).next_multiple_of(256) as u32;
-    let threads = num_cpus::get_physical() as i32;
+    let threads = restpg_edge::llama::physical_cores() as i32;
     let params = LlamaContextParams::default()
         .with_n_ctx(NonZeroU32::new(room))
         .with_n_batch(512.min(room))

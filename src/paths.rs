@@ -1,8 +1,8 @@
 //! Where things live: configuration, models, profiles, keys.
 //!
 //! With `--home DIR` or `RESTPG_HOME` everything lies in that one folder; otherwise in the XDG
-//! base directories. Keys lie apart from the data that they open, so that a copy of the data
-//! folder is of no use to whoever finds it.
+//! base directories, keys beside the configuration, apart from the data that they open: a copy of
+//! the data folder alone is of no use to whoever finds it.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -89,10 +89,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Syncs a finished temporary file, renames it to `path`, and syncs the folder's entry.
-///
-/// # Errors
-/// The system's reason.
-pub fn persist_synced(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
+fn persist_synced(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     let folder = path.parent().unwrap_or(Path::new("."));

@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn a_request_that_does_not_fit_alone_is_an_error() {
         let error = assemble_with(&[hit("a", "one")], 10).unwrap_err();
-        assert!(matches!(error, PromptError::TooLong { budget: 0, .. }));
+        assert!(matches!(error, PromptError::TooLong { budget: 1..10, .. }));
     }
 
     #[test]

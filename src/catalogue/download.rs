@@ -11,8 +11,11 @@ use super::CatalogueError;
 use super::pull::Progress;
 
 const BUFFER_BYTES: usize = 1 << 18;
-const ATTEMPTS: u32 = 4;
+/// Attempts in a row that bring nothing new before a download is given up.
+const FRUITLESS_ATTEMPTS_MAX: u32 = 3;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// A connection that is silent for longer is broken.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 const HUB: &str = "https://huggingface.co";
 /// The hub's headers for the hash and the size of the file behind a redirect.
 const LINKED_ETAG: &str = "x-linked-etag";
@@ -22,16 +25,22 @@ const LINKED_SIZE: &str = "x-linked-size";
 #[derive(Debug)]
 pub(super) struct Announcement {
     pub(super) url: String,
-    pub(super) sha256: String,
+    /// `None` where the hub announces none.
+    pub(super) sha256: Option<String>,
     pub(super) size_bytes: Option<u64>,
+}
+
+/// The address of a file of the hub.
+pub(super) fn address(repository: &str, file: &str) -> String {
+    format!("{}/{repository}/resolve/main/{file}", hub())
 }
 
 /// Asks the hub for the hash and the size of a file.
 pub(super) fn announce(repository: &str, file: &str) -> Result<Announcement, CatalogueError> {
-    let hub = std::env::var("HF_ENDPOINT").unwrap_or_else(|_| HUB.to_owned());
-    let url = format!("{}/{repository}/resolve/main/{file}", hub.trim_end_matches('/'));
+    let url = address(repository, file);
     let agent = agent(0);
-    let response = authorized(agent.head(&url)).call().map_err(|error| failed(&url, &error))?;
+    let response =
+        authorized(agent.head(&url), &url).call().map_err(|error| failed(&url, &error))?;
     let status = response.status();
     if !(status.is_success() || status.is_redirection()) {
         return Err(refused(&url, status));
@@ -40,11 +49,16 @@ pub(super) fn announce(repository: &str, file: &str) -> Result<Announcement, Cat
     let etag = header(LINKED_ETAG).or_else(|| header("etag"));
     let sha256 = etag.map(|etag| etag.trim_matches('"').to_ascii_lowercase());
     let is_sha256 = |hex: &String| hex.len() == 64 && hex.bytes().all(|it| it.is_ascii_hexdigit());
-    let Some(sha256) = sha256.filter(is_sha256) else {
-        return Err(CatalogueError::NotAnnounced { url });
-    };
+    let sha256 = sha256.filter(is_sha256);
     let size_bytes = header(LINKED_SIZE).and_then(|size| size.parse().ok());
     Ok(Announcement { url, sha256, size_bytes })
+}
+
+/// How one attempt to download ended.
+enum Attempt {
+    Complete,
+    /// The connection broke; so many bytes are there now.
+    Broken(u64, CatalogueError),
 }
 
 /// Downloads `url` to the end of the file at `partial`, going on where an earlier attempt stopped.
@@ -53,11 +67,18 @@ pub(super) fn fetch(
     partial: &Path,
     progress: &mut Progress<'_>,
 ) -> Result<(), CatalogueError> {
-    let mut attempt = 1;
+    let (mut have, mut fruitless) = (0, 0);
     loop {
-        match fetch_once(url, partial, progress) {
-            Err(CatalogueError::Download { .. }) if attempt < ATTEMPTS => attempt += 1,
-            result => return result,
+        match fetch_once(url, partial, progress)? {
+            Attempt::Complete => return Ok(()),
+            Attempt::Broken(now, error) => {
+                fruitless = if now > have { 0 } else { fruitless + 1 };
+                have = now;
+                if fruitless == FRUITLESS_ATTEMPTS_MAX {
+                    return Err(error);
+                }
+                tracing::info!("{error}; trying again");
+            }
         }
     }
 }
@@ -66,17 +87,20 @@ fn fetch_once(
     url: &str,
     partial: &Path,
     progress: &mut Progress<'_>,
-) -> Result<(), CatalogueError> {
+) -> Result<Attempt, CatalogueError> {
     let unwritable = |source| CatalogueError::io(partial, source);
     let mut file =
         OpenOptions::new().create(true).append(true).open(partial).map_err(unwritable)?;
     let have = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
     // Compressed on the way, lengths and ranges would not be the file's.
-    let mut request = authorized(agent(10).get(url)).header("accept-encoding", "identity");
+    let mut request = authorized(agent(10).get(url), url).header("accept-encoding", "identity");
     if have > 0 {
         request = request.header("range", format!("bytes={have}-"));
     }
-    let response = request.call().map_err(|error| failed(url, &error))?;
+    let response = match request.call() {
+        Ok(response) => response,
+        Err(error) => return Ok(Attempt::Broken(have, failed(url, &error))),
+    };
     let status = response.status();
     let resumed = status == StatusCode::PARTIAL_CONTENT
         && text_header(response.headers(), "content-range")
@@ -86,46 +110,51 @@ fn fetch_once(
         StatusCode::OK => 0,
         StatusCode::RANGE_NOT_SATISFIABLE => {
             // Either the file is complete or it is not the same file; its hash will tell.
-            return Ok(());
+            return Ok(Attempt::Complete);
+        }
+        status if status.is_server_error() => {
+            return Ok(Attempt::Broken(have, refused(url, status)));
         }
         status => return Err(refused(url, status)),
     };
     file.set_len(start).map_err(unwritable)?;
     let length = response.body().content_length();
     progress.expect(length.map(|length| start + length));
-    copy(url, response.into_body().into_reader(), start, &mut file, partial, progress)?;
+    let broken = copy(response.into_body().into_reader(), start, &mut file, partial, progress)?;
     let end = file.seek(SeekFrom::End(0)).map_err(unwritable)?;
-    match length {
-        Some(length) if end < start + length => Err(CatalogueError::Download {
-            url: url.to_owned(),
-            reason: format!("the connection ended after {end} of {} bytes", start + length),
-        }),
-        _ => Ok(()),
-    }
+    let missing = length.is_some_and(|length| end < start + length);
+    let reason = match broken {
+        Some(reason) => reason,
+        None if missing => format!("the connection ended after {end} bytes"),
+        None => return Ok(Attempt::Complete),
+    };
+    Ok(Attempt::Broken(end, CatalogueError::Download { url: url.to_owned(), reason }))
 }
 
+/// Copies the body to the file; returns why it broke off, if it did.
 fn copy(
-    url: &str,
     mut body: impl Read,
     start: u64,
     file: &mut File,
     partial: &Path,
     progress: &mut Progress<'_>,
-) -> Result<(), CatalogueError> {
+) -> Result<Option<String>, CatalogueError> {
+    let unwritable = |source| CatalogueError::io(partial, source);
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut done = start;
-    loop {
-        let read = body.read(&mut buffer).map_err(|error| CatalogueError::Download {
-            url: url.to_owned(),
-            reason: error.to_string(),
-        })?;
-        if read == 0 {
-            return file.sync_all().map_err(|source| CatalogueError::io(partial, source));
+    let broken = loop {
+        match body.read(&mut buffer) {
+            Ok(0) => break None,
+            Ok(read) => {
+                file.write_all(&buffer[..read]).map_err(unwritable)?;
+                done += read as u64;
+                progress.advance(done)?;
+            }
+            Err(error) => break Some(error.to_string()),
         }
-        file.write_all(&buffer[..read]).map_err(|source| CatalogueError::io(partial, source))?;
-        done += read as u64;
-        progress.advance(done)?;
-    }
+    };
+    file.sync_all().map_err(unwritable)?;
+    Ok(broken)
 }
 
 fn agent(redirects_max: u32) -> ureq::Agent {
@@ -134,15 +163,23 @@ fn agent(redirects_max: u32) -> ureq::Agent {
         .max_redirects_will_error(false)
         .http_status_as_error(false)
         .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_per_read(Some(SILENCE_TIMEOUT))
         .user_agent("restpg-edge")
         .build();
     config.into()
 }
 
-/// Adds the person's hub token where there is one; it never follows a redirect to another host.
-fn authorized<Any>(request: ureq::RequestBuilder<Any>) -> ureq::RequestBuilder<Any> {
+fn hub() -> String {
+    let hub = std::env::var("HF_ENDPOINT").unwrap_or_else(|_| HUB.to_owned());
+    hub.trim_end_matches('/').to_owned()
+}
+
+/// Adds the person's hub token, where there is one, to a request to the hub itself over an
+/// encrypted connection; it never follows a redirect to another host.
+fn authorized<Any>(request: ureq::RequestBuilder<Any>, url: &str) -> ureq::RequestBuilder<Any> {
+    let to_the_hub = url.starts_with("https://") && url.starts_with(&format!("{}/", hub()));
     match std::env::var("HF_TOKEN") {
-        Ok(token) if !token.is_empty() => {
+        Ok(token) if to_the_hub && !token.is_empty() => {
             request.header("authorization", format!("Bearer {token}"))
         }
         _ => request,

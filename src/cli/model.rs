@@ -1,21 +1,23 @@
 //! `restpg-edge model …`
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
 use super::Context;
 use super::args::ModelCommand;
-use super::interrupt::INTERRUPT;
+use super::interrupt::{self, INTERRUPT};
 use super::output::megabytes;
 use crate::catalogue::{self, ModelStore, Origin, Pull};
 use crate::error::{Error, Exit};
 use crate::gguf::{self, CheckedModel, ModelFile};
 
-/// Metadata that is shown whole only on request: token texts and merges.
+/// A longer value is cut; `--json` has all of it.
 const LONG_VALUE_CHARS: usize = 100;
 
 pub(super) fn run(context: &Context, command: ModelCommand) -> Result<Option<Exit>, Error> {
+    interrupt::install();
     let store = ModelStore::new(&context.paths.models);
     match command {
         ModelCommand::Pull { origin, name, sha256 } => {
@@ -179,7 +181,7 @@ fn show(
     }
     output.line("")?;
     for (key, value) in checked.header.metadata() {
-        let shown = value.display().replace('\n', "\\n");
+        let shown: String = value.display().escape_debug().collect();
         let cut: String = shown.chars().take(LONG_VALUE_CHARS).collect();
         let more = if cut.len() < shown.len() { "…" } else { "" };
         output.line(&format!("{key} = {cut}{more}"))?;
@@ -202,7 +204,10 @@ fn verify(context: &Context, store: &ModelStore, name: &str) -> Result<(), Error
     let (manifest, path) = store.resolve(name)?;
     let bar = context.output.bytes_bar(name);
     bar.set_length(manifest.size_bytes);
-    let result = store.verify(name, &mut |done| bar.set_position(done));
+    let result = store.verify(name, &mut |done| {
+        bar.set_position(done);
+        !INTERRUPT.load(Ordering::Relaxed)
+    });
     bar.finish_and_clear();
     let manifest = result?;
     gguf::check(&ModelFile::open(&path)?)?;

@@ -10,8 +10,10 @@ use crate::prompt::{LAYOUT_TEXTS, OPENING_PLAN, OPENING_PROFILE};
 const RETRIES_MAX: usize = 8;
 /// A line of the reasoning shorter than this may well stand in an answer too.
 const ECHO_BYTES_MIN: usize = 24;
-/// An answer is told from its third word on; before that a stop takes it back.
+/// An answer is told from its third word on, or from this many characters on in a script without
+/// spaces; before that a stop takes it back.
 const WORDS_UNTOLD: usize = 2;
+const CHARS_UNTOLD: usize = 24;
 
 /// The answer, and why it ended.
 #[derive(Debug, Default)]
@@ -144,7 +146,10 @@ impl<'a> Teller<'a> {
     fn push(&mut self, more: &str) {
         let more = if self.text.is_empty() { more.trim_start() } else { more };
         self.text.push_str(more);
-        if self.told_bytes > 0 || self.text.split_whitespace().nth(WORDS_UNTOLD).is_some() {
+        let is_answer = self.told_bytes > 0
+            || self.text.split_whitespace().nth(WORDS_UNTOLD).is_some()
+            || self.text.chars().nth(CHARS_UNTOLD).is_some();
+        if is_answer {
             self.tell();
         }
     }

@@ -18,7 +18,6 @@ const TENSORS_MAX: usize = 1 << 16;
 /// The parsed header. Names, strings and arrays point into the map.
 #[derive(Debug)]
 pub struct Header<'map> {
-    version: u32,
     metadata: Vec<(&'map str, Value<'map>)>,
     tensors: Vec<TensorInfo<'map>>,
 }
@@ -32,12 +31,12 @@ impl<'map> Header<'map> {
     /// [`GgufError::Tensor`] with the name.
     pub fn parse(bytes: &'map [u8]) -> Result<Self, GgufError> {
         let mut cursor = Cursor::new(bytes);
-        let version = read_version(&mut cursor)?;
+        check_version(&mut cursor)?;
         let n_tensors = read_count(&mut cursor, "the number of tensors", TENSORS_MAX)?;
         let n_keys = read_count(&mut cursor, "the number of keys", KEYS_MAX)?;
 
         let metadata = read_metadata(&mut cursor, n_keys)?;
-        let mut header = Self { version, metadata, tensors: Vec::new() };
+        let mut header = Self { metadata, tensors: Vec::new() };
         let alignment = header.alignment()?;
         for _ in 0..n_tensors {
             header.tensors.push(TensorInfo::read(&mut cursor)?);
@@ -45,12 +44,6 @@ impl<'map> Header<'map> {
         let data_start = cursor.offset().next_multiple_of(alignment);
         check_layout(&header.tensors, alignment, data_start, bytes.len())?;
         Ok(header)
-    }
-
-    /// Version of the format.
-    #[must_use]
-    pub fn version(&self) -> u32 {
-        self.version
     }
 
     /// All keys in file order.
@@ -146,14 +139,14 @@ impl<'map> Header<'map> {
     }
 }
 
-fn read_version(cursor: &mut Cursor<'_>) -> Result<u32, GgufError> {
+fn check_version(cursor: &mut Cursor<'_>) -> Result<(), GgufError> {
     let start = cursor.clone();
     if cursor.take(4, "the magic number")? != MAGIC {
         return Err(start.malformed("the file does not begin with \"GGUF\""));
     }
     let at = cursor.clone();
     match cursor.u32("the version")? {
-        version @ 2..=3 => Ok(version),
+        2 | 3 => Ok(()),
         version if matches!(version.swap_bytes(), 1..=3) => {
             Err(at.malformed("the file is big-endian; only little-endian files are supported"))
         }

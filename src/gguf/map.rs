@@ -1,7 +1,7 @@
 //! The one place that memory-maps: a model file, read-only.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use memmap2::Mmap;
 
@@ -11,7 +11,6 @@ use super::GgufError;
 /// that maps the same model.
 #[derive(Debug)]
 pub struct ModelFile {
-    path: PathBuf,
     map: Mmap,
 }
 
@@ -37,18 +36,12 @@ impl ModelFile {
         // under their hash and replaced by rename, never in place, and the map is read for the
         // header only, every length checked against the map's own.
         let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
-        Ok(Self { path: path.to_owned(), map })
+        Ok(Self { map })
     }
 
     /// The whole file.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.map
-    }
-
-    /// Where the file lies.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }

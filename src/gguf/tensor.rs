@@ -147,13 +147,6 @@ impl<'map> TensorInfo<'map> {
             size_bytes,
         })
     }
-
-    /// Number of elements.
-    #[must_use]
-    pub fn elements(&self) -> u64 {
-        // The product was checked against overflow when the entry was read.
-        self.dimensions.iter().product()
-    }
 }
 
 fn size_bytes(name: &str, dimensions: &[u64], kind: TensorType) -> Result<usize, GgufError> {

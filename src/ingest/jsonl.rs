@@ -5,7 +5,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Parsed, Problem, dates, problem};
+use super::decode::{clean, clean_line};
+use super::{Parsed, Problem, dates, note, problem};
 use crate::profile::NewDocument;
 
 /// Names that an error message lists of a file with many people.
@@ -52,35 +53,40 @@ pub(super) fn read(text: &str, person: Option<&str>, user: &str) -> Parsed {
     }
     if !people.is_empty() {
         match choose(&people, person, user) {
-            Ok((line, profile)) => add_profile(&mut parsed, profile, line),
+            Ok(name) => {
+                // A person may have several lines.
+                for (line, _, profile) in people.iter().filter(|(_, other, _)| *other == name) {
+                    add_profile(&mut parsed, profile, *line);
+                }
+            }
             Err(problem) => parsed.problems.push(problem),
         }
     }
     parsed
 }
 
-fn choose<'a>(
-    people: &'a [(usize, String, Vec<Value>)],
+fn choose(
+    people: &[(usize, String, Vec<Value>)],
     person: Option<&str>,
     user: &str,
-) -> Result<(usize, &'a [Value]), Problem> {
-    let named = |name: &str| people.iter().find(|(_, candidate, _)| candidate == name);
-    let chosen = match (person, people) {
-        (Some(person), _) => named(person),
-        (None, [only]) => Some(only),
-        (None, _) => named(user),
+) -> Result<String, Problem> {
+    let mut names: Vec<&str> = people.iter().map(|(_, name, _)| name.as_str()).collect();
+    names.dedup();
+    let wanted = match (person, names.as_slice()) {
+        (Some(person), _) => person,
+        (None, [only]) => only,
+        (None, _) => user,
     };
-    chosen.map(|(line, _, profile)| (*line, profile.as_slice())).ok_or_else(|| {
-        let names: Vec<&str> =
-            people.iter().take(NAMES_SHOWN).map(|(_, name, _)| name.as_str()).collect();
-        let message = format!(
-            "it holds {} people, none of them {:?}; choose one with --person (the first: {})",
-            people.len(),
-            person.unwrap_or(user),
-            names.join("; ")
-        );
-        problem("", None, message)
-    })
+    if names.contains(&wanted) {
+        return Ok(wanted.to_owned());
+    }
+    let first: Vec<&str> = names.iter().take(NAMES_SHOWN).copied().collect();
+    let message = format!(
+        "it holds {} people, none of them {wanted:?}; choose one with --person (the first: {})",
+        names.len(),
+        first.join("; ")
+    );
+    Err(problem("", None, message))
 }
 
 fn add_profile(parsed: &mut Parsed, profile: &[Value], line: usize) {
@@ -96,14 +102,14 @@ fn add_profile(parsed: &mut Parsed, profile: &[Value], line: usize) {
 }
 
 fn add(parsed: &mut Parsed, item: Item, line: usize, key: String) {
-    let text = item.text.unwrap_or_default();
+    let text = clean(&item.text.unwrap_or_default());
     if text.trim().is_empty() {
         let message = "there is no \"text\" in it".to_owned();
         parsed.problems.push(problem("", Some(line), message));
         return;
     }
     let id = match item.id {
-        Some(Value::String(id)) if !id.trim().is_empty() => Some(id.trim().to_owned()),
+        Some(Value::String(id)) => Some(clean_line(&id)).filter(|id| !id.is_empty()),
         Some(Value::Number(id)) => Some(id.to_string()),
         _ => None,
     };
@@ -115,16 +121,14 @@ fn add(parsed: &mut Parsed, item: Item, line: usize, key: String) {
         };
         if day.is_none() && !value.is_null() {
             let message = format!("the date {value} is not understood; stored without one");
-            let mut problem = problem("", Some(line), message);
-            problem.lost = false;
-            parsed.problems.push(problem);
+            parsed.problems.push(note("", Some(line), message));
         }
         day
     });
     parsed.documents.push(NewDocument {
-        key: id.clone().unwrap_or(key),
+        key,
         id,
-        title: item.title.map(|title| title.trim().to_owned()).filter(|title| !title.is_empty()),
+        title: item.title.map(|title| clean_line(&title)).filter(|title| !title.is_empty()),
         date,
         text: text.trim().to_owned(),
     });
@@ -160,6 +164,15 @@ mod tests {
         assert_eq!(texts(&parsed), ["one", "two"]);
         let lines: Vec<_> = parsed.problems.iter().map(|problem| problem.line).collect();
         assert_eq!(lines, [Some(2), Some(4), Some(6)]);
+    }
+
+    #[test]
+    fn escapes_in_fields_are_cleaned_too() {
+        let line = r#"{"id": "a\tb", "title": "x\u001b[2Jy\n", "text": "cafe\u0301\r\n\u0000end"}"#;
+        let document = &read(line, None, "me").documents[0];
+        assert_eq!(document.id.as_deref(), Some("a b"));
+        assert_eq!(document.title.as_deref(), Some("x[2Jy"));
+        assert_eq!(document.text, "café\nend");
     }
 
     #[test]

@@ -2,16 +2,31 @@
 //! YAML (`---`) or TOML (`+++`), else the title from the first heading.
 
 use pulldown_cmark::{Event, HeadingLevel, MetadataBlockKind, Options, Parser, Tag, TagEnd};
-use yaml_rust2::{Yaml, YamlLoader};
+use yaml_rust2::parser::{Event as YamlEvent, Parser as YamlParser};
 
-use super::{Parsed, dates, problem};
+use super::decode::clean_line;
+use super::{Parsed, dates, note};
 use crate::profile::NewDocument;
+
+/// Lists in maps in lists: no front matter has more levels.
+const YAML_DEPTH_MAX: usize = 64;
 
 /// Title and date out of front matter.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct FrontMatter {
     title: Option<String>,
     date: Option<String>,
+}
+
+impl FrontMatter {
+    fn set(&mut self, name: &str, value: &str) {
+        let value = (!value.is_empty()).then(|| value.to_owned());
+        match name {
+            "title" => self.title = value,
+            "date" => self.date = value,
+            _ => {}
+        }
+    }
 }
 
 /// What stands outside the text itself.
@@ -30,9 +45,7 @@ pub(super) fn read(text: &str) -> Parsed {
     let front_matter = match &outline.front_matter {
         None => FrontMatter::default(),
         Some((kind, block)) => front_matter(*kind, block).unwrap_or_else(|why| {
-            let mut problem = problem("", Some(1), format!("the front matter {why}"));
-            problem.lost = false;
-            parsed.problems.push(problem);
+            parsed.problems.push(note("", Some(1), format!("the front matter {why}")));
             FrontMatter::default()
         }),
     };
@@ -40,9 +53,7 @@ pub(super) fn read(text: &str) -> Parsed {
         let day = dates::day(&written);
         if day.is_none() {
             let message = format!("the date {written:?} is not understood; stored without one");
-            let mut problem = problem("", Some(1), message);
-            problem.lost = false;
-            parsed.problems.push(problem);
+            parsed.problems.push(note("", Some(1), message));
         }
         day
     });
@@ -51,7 +62,7 @@ pub(super) fn read(text: &str) -> Parsed {
         parsed.documents.push(NewDocument {
             key: String::new(),
             id: None,
-            title: front_matter.title.or(outline.heading),
+            title: front_matter.title.or(outline.heading).map(|title| clean_line(&title)),
             date,
             text: body.to_owned(),
         });
@@ -102,18 +113,39 @@ fn front_matter(kind: MetadataBlockKind, block: &str) -> Result<FrontMatter, Str
     }
 }
 
+/// Reads the top-level `title` and `date`, event by event: what is nested below other keys is
+/// passed over without being built, however deep it is.
 fn from_yaml(block: &str) -> Result<FrontMatter, String> {
-    let documents =
-        YamlLoader::load_from_str(block).map_err(|error| format!("is not YAML: {error}"))?;
-    let Some(fields) = documents.first() else {
-        return Ok(FrontMatter::default());
-    };
-    let text = |name: &str| match &fields[name] {
-        Yaml::String(text) | Yaml::Real(text) => Some(text.trim().to_owned()),
-        Yaml::Integer(number) => Some(number.to_string()),
-        _ => None,
-    };
-    Ok(FrontMatter { title: text("title").filter(|title| !title.is_empty()), date: text("date") })
+    let mut parser = YamlParser::new_from_str(block);
+    let mut front_matter = FrontMatter::default();
+    let mut depth = 0_usize;
+    // At depth 1, keys and values take turns.
+    let mut key: Option<String> = None;
+    loop {
+        let (event, _) = parser.next_token().map_err(|error| format!("is not YAML: {error}"))?;
+        let at_top = depth == 1;
+        match event {
+            YamlEvent::StreamEnd => return Ok(front_matter),
+            YamlEvent::MappingStart(..) | YamlEvent::SequenceStart(..) => {
+                depth += 1;
+                if depth > YAML_DEPTH_MAX {
+                    return Err("is nested too deeply".into());
+                }
+            }
+            YamlEvent::MappingEnd | YamlEvent::SequenceEnd => {
+                depth = depth.saturating_sub(1);
+                if depth == 1 {
+                    key = None;
+                }
+            }
+            YamlEvent::Scalar(text, ..) if at_top => match key.take() {
+                None => key = Some(text),
+                Some(name) => front_matter.set(&name, text.trim()),
+            },
+            YamlEvent::Alias(_) if at_top => key = None,
+            _ => {}
+        }
+    }
 }
 
 fn from_toml(block: &str) -> Result<FrontMatter, String> {
@@ -169,6 +201,22 @@ mod tests {
         assert_eq!(parsed.documents[0].text, "Text.");
         assert_eq!(parsed.problems.len(), 1);
         assert!(!parsed.problems[0].lost);
+    }
+
+    #[test]
+    fn nested_values_are_passed_over() {
+        let document =
+            only("---\nauthor:\n  title: Dr\n  date: [1, {x: y}]\ntags: [a]\ntitle: T\n---\nText.");
+        assert_eq!(document.title.as_deref(), Some("T"));
+        assert_eq!(document.date, None);
+    }
+
+    #[test]
+    fn hostile_front_matter_costs_nothing() {
+        let deep = format!("---\n{}x\n---\nText.", "- ".repeat(100_000));
+        assert_eq!(read(&deep).documents[0].text, "Text.");
+        let aliases = "---\na: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\ntitle: T\n---\nText.";
+        assert_eq!(only(aliases).title.as_deref(), Some("T"));
     }
 
     #[test]

@@ -6,14 +6,13 @@
 
 mod dates;
 mod decode;
-mod error;
 mod jsonl;
 mod markdown;
 mod text;
 mod walk;
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::UNIX_EPOCH;
@@ -22,12 +21,11 @@ use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::profile::{Applied, NewDocument, ProfileStore, Source, Stamp};
+use crate::profile::{Applied, NewDocument, ProfileError, ProfileStore, Source, Stamp};
 
-pub use error::IngestError;
-
-/// Files read at once before what they gave is stored.
-const FILES_PER_ROUND: usize = 64;
+/// Files, and bytes of files, read at once before what they gave is stored.
+const ROUND_FILES_MAX: usize = 64;
+const ROUND_BYTES_MAX: u64 = 32 << 20;
 /// Marks the stamp of a source that could not be used whole.
 const INCOMPLETE: &str = " incomplete";
 
@@ -69,8 +67,8 @@ impl Kind {
 pub enum Input {
     /// A file, or a folder that is walked.
     Path(PathBuf),
-    /// Standard input.
-    Stdin,
+    /// What was read from standard input.
+    Stdin(Vec<u8>),
 }
 
 /// What to take in, and how.
@@ -121,10 +119,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether any writing was left out.
+    /// How many problems cost writing.
     #[must_use]
-    pub fn lost_something(&self) -> bool {
-        self.problems.iter().any(|problem| problem.lost)
+    pub fn lost(&self) -> usize {
+        self.problems.iter().filter(|problem| problem.lost).count()
     }
 }
 
@@ -150,20 +148,19 @@ enum Content {
 /// Takes in everything that `request` names. `on_progress` is told files done and files in all.
 ///
 /// # Errors
-/// [`IngestError`] where nothing could even be tried, or where the store fails; files that were
-/// done before stay done.
+/// [`ProfileError`] where the store fails; files that were done before stay done.
 pub fn ingest(
     store: &mut ProfileStore,
     request: &Request,
     interrupt: &AtomicBool,
     on_progress: &mut dyn FnMut(usize, usize),
-) -> Result<Report, IngestError> {
+) -> Result<Report, ProfileError> {
     let user = store.user().to_string();
     let mut report = Report::default();
     let pending = collect(store, request, &mut report)?;
     let total = pending.len();
     let mut done = 0;
-    for round in pending.chunks(FILES_PER_ROUND) {
+    for round in rounds(&pending) {
         let parsed: Vec<Result<Parsed, Problem>> =
             round.par_iter().map(|item| read(item, request, &user)).collect();
         for (item, parsed) in round.iter().zip(parsed) {
@@ -185,13 +182,32 @@ pub fn ingest(
     Ok(report)
 }
 
+/// Neighbouring sources whose sizes together stay within bounds; a larger one goes alone.
+fn rounds(pending: &[Pending]) -> Vec<&[Pending]> {
+    let mut rounds = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, item) in pending.iter().enumerate() {
+        let more = item.source.stamp.size_bytes;
+        let full = bytes + more > ROUND_BYTES_MAX || index - start == ROUND_FILES_MAX;
+        if full && index > start {
+            rounds.push(&pending[start..index]);
+            (start, bytes) = (index, 0);
+        }
+        bytes += more;
+    }
+    if start < pending.len() {
+        rounds.push(&pending[start..]);
+    }
+    rounds
+}
+
 fn apply(
     store: &mut ProfileStore,
     item: &Pending,
     parsed: Parsed,
     request: &Request,
     report: &mut Report,
-) -> Result<(), IngestError> {
+) -> Result<(), ProfileError> {
     let lost_something = parsed.problems.iter().any(|problem| problem.lost);
     report.problems.extend(parsed.problems);
     if lost_something && parsed.documents.is_empty() {
@@ -218,11 +234,11 @@ fn collect(
     store: &ProfileStore,
     request: &Request,
     report: &mut Report,
-) -> Result<Vec<Pending>, IngestError> {
+) -> Result<Vec<Pending>, ProfileError> {
     let mut pending = Vec::new();
     for input in &request.inputs {
         match input {
-            Input::Stdin => pending.push(from_stdin(request)?),
+            Input::Stdin(bytes) => pending.push(from_stdin(bytes, request)),
             Input::Path(path) => {
                 let found = walk::files(path, request.kind);
                 report.files_skipped += found.skipped;
@@ -256,17 +272,9 @@ fn reading(kind: Kind, request: &Request) -> String {
     format!("{} {} {person}", kind.name(), request.chunk_tokens)
 }
 
-fn from_stdin(request: &Request) -> Result<Pending, IngestError> {
-    let mut bytes = Vec::new();
-    std::io::stdin()
-        .take(request.file_bytes_max + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|source| IngestError::Stdin { source })?;
-    if bytes.len() as u64 > request.file_bytes_max {
-        return Err(IngestError::StdinTooLong { bytes_max: request.file_bytes_max });
-    }
+fn from_stdin(bytes: &[u8], request: &Request) -> Pending {
     let kind = request.kind.unwrap_or(Kind::Text);
-    let digest = hex::encode(Sha256::digest(&bytes));
+    let digest = hex::encode(Sha256::digest(bytes));
     let source = Source {
         place: format!("stdin:{}", &digest[..12]),
         stamp: Stamp {
@@ -275,8 +283,23 @@ fn from_stdin(request: &Request) -> Result<Pending, IngestError> {
             reading: reading(kind, request),
         },
     };
-    let content = Content::Bytes(bytes);
-    Ok(Pending { source, kind, content })
+    Pending { source, kind, content: Content::Bytes(bytes.to_vec()) }
+}
+
+/// The path as text, and who was taken out of it. A name that is not UTF-8 is told from others
+/// that look alike by a hash.
+fn place_of(absolute: &Path, request: &Request) -> String {
+    let mut place = match absolute.to_str() {
+        Some(place) => place.to_owned(),
+        None => {
+            let digest = hex::encode(Sha256::digest(absolute.as_os_str().as_encoded_bytes()));
+            format!("{}#{}", absolute.to_string_lossy(), &digest[..12])
+        }
+    };
+    if let Some(person) = &request.person {
+        place.push_str(&format!("#{person}"));
+    }
+    place
 }
 
 fn source_of(file: &Path, kind: Kind, request: &Request) -> Result<Source, Problem> {
@@ -291,7 +314,7 @@ fn source_of(file: &Path, kind: Kind, request: &Request) -> Result<Source, Probl
     }
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Ok(Source {
-        place: absolute.to_string_lossy().into_owned(),
+        place: place_of(&absolute, request),
         stamp: Stamp {
             size_bytes: metadata.len(),
             modified_ns: modified.map_or(0, |time| time.as_nanos() as i64),
@@ -304,25 +327,44 @@ fn read(item: &Pending, request: &Request, user: &str) -> Result<Parsed, Problem
     let place = &item.source.place;
     let bytes = match &item.content {
         Content::Bytes(bytes) => bytes.clone(),
-        Content::File(path) => {
-            fs::read(path).map_err(|error| problem(place, None, error.to_string()))?
-        }
+        Content::File(path) => read_file(path, request.file_bytes_max)
+            .map_err(|error| problem(place, None, error.to_string()))?,
     };
-    let text = decode::text(&bytes).map_err(|why| problem(place, None, why.to_owned()))?;
+    let decoded = decode::text(&bytes).map_err(|why| problem(place, None, why.to_owned()))?;
     let mut parsed = match item.kind {
-        Kind::Text => text::read(&text),
-        Kind::Markdown => markdown::read(&text),
-        Kind::Jsonl => jsonl::read(&text, request.person.as_deref(), user),
+        Kind::Text => text::read(&decoded.text),
+        Kind::Markdown => markdown::read(&decoded.text),
+        Kind::Jsonl => jsonl::read(&decoded.text, request.person.as_deref(), user),
     };
-    for problem in &mut parsed.problems {
-        problem.path.clone_from(place);
+    if decoded.broken > 0 {
+        let message = format!("{} places are not valid UTF-8; kept as U+FFFD", decoded.broken);
+        parsed.problems.push(note("", None, message));
     }
     if parsed.documents.is_empty() && parsed.problems.is_empty() {
-        return Err(problem(place, None, "there is no text in it".into()));
+        parsed.problems.push(note("", None, "there is no text in it".into()));
+    }
+    for problem in &mut parsed.problems {
+        problem.path.clone_from(place);
     }
     Ok(parsed)
 }
 
+/// The file's bytes; one that has grown past the bound since it was looked at is refused.
+fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(io::Error::other("the file has grown too large"));
+    }
+    Ok(bytes)
+}
+
+/// Something that cost writing.
 fn problem(path: &str, line: Option<usize>, message: String) -> Problem {
     Problem { path: path.to_owned(), line, message, lost: true }
+}
+
+/// Something that a person should know, but that cost nothing.
+fn note(path: &str, line: Option<usize>, message: String) -> Problem {
+    Problem { lost: false, ..problem(path, line, message) }
 }

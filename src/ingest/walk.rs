@@ -56,7 +56,7 @@ fn walk(folder: &Path, kind: Option<Kind>, found: &mut Found) {
     for entry in entries {
         match entry {
             Ok(entry) if entry.file_type().is_file() => {
-                match Kind::of(entry.path()).and(kind).or_else(|| Kind::of(entry.path())) {
+                match kind.or_else(|| Kind::of(entry.path())) {
                     Some(kind) => found.files.push((entry.into_path(), kind)),
                     None => found.skipped += 1,
                 }

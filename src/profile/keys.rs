@@ -3,7 +3,7 @@
 //! The root key is 32 random bytes in a file that only the owner may read, apart from the data.
 //! What encrypts a store is derived from it by HKDF-SHA256 (RFC 5869), one key per purpose.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -43,34 +43,23 @@ impl RootKey {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         getrandom::fill(key.as_mut())
             .map_err(|error| unusable(path, io::Error::other(error.to_string())))?;
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        // Written beside its name first: a crash must not leave half a key.
-        let beside = path.with_extension(format!("key.{}", std::process::id()));
-        let write = || -> io::Result<()> {
-            let mut file = options.open(&beside)?;
+        // Written beside its name first: a crash must not leave half a key. The temporary file is
+        // readable by the owner alone from its first byte on.
+        let write = || -> io::Result<bool> {
+            let mut file = tempfile::NamedTempFile::new_in(folder)?;
             file.write_all(key.as_slice())?;
-            file.sync_all()?;
-            // A link, unlike a rename, fails where the name is taken.
-            fs::hard_link(&beside, path)?;
-            fs::remove_file(&beside)?;
-            fs::File::open(folder)?.sync_all()
-        };
-        match write() {
-            Ok(()) => Ok(Self(key)),
-            Err(source) => {
-                // The unfinished file is of no use to anyone.
-                let _ = fs::remove_file(&beside);
-                if source.kind() == io::ErrorKind::AlreadyExists
-                    && let Some(existing) = Self::read(path)?
-                {
-                    return Ok(existing);
-                }
-                Err(unusable(path, source))
+            file.as_file().sync_all()?;
+            match file.persist_noclobber(path) {
+                Ok(_) => fs::File::open(folder)?.sync_all().map(|()| true),
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+                Err(error) => Err(error.error),
             }
+        };
+        if write().map_err(|source| unusable(path, source))? {
+            return Ok(Self(key));
         }
+        // Another process was faster; its key is the one.
+        Self::read(path)?.ok_or_else(|| unusable(path, io::ErrorKind::NotFound.into()))
     }
 
     /// The key of the store, in hex as SQLCipher takes it.

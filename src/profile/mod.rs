@@ -5,6 +5,7 @@
 //! of one source file is one transaction. This module never loads a model, never reads the
 //! person's files and never opens a socket.
 
+mod change;
 mod chunk;
 mod document;
 mod error;
@@ -14,9 +15,10 @@ mod search;
 mod store;
 mod user;
 
+pub use change::Applied;
 pub use chunk::{Chunk, chunks, estimated_tokens};
 pub use document::{Document, NewDocument, Source, Stamp};
 pub use error::ProfileError;
 pub use search::Hit;
-pub use store::{Applied, ProfileStore, Summary};
+pub use store::{ProfileStore, Summary};
 pub use user::{User, users};

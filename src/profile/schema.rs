@@ -28,14 +28,12 @@ const MIGRATIONS: [&str; VERSION as usize] = [
         source INTEGER NOT NULL REFERENCES source(id) ON DELETE CASCADE,
         key TEXT NOT NULL,
         document INTEGER NOT NULL REFERENCES document(number) ON DELETE CASCADE,
-        PRIMARY KEY (source, key)
+        PRIMARY KEY (source, key, document)
     ) WITHOUT ROWID;
     CREATE INDEX occurrence_document ON occurrence(document);
     CREATE TABLE chunk (
         number INTEGER PRIMARY KEY,
-        document INTEGER NOT NULL REFERENCES document(number) ON DELETE CASCADE,
-        start_byte INTEGER NOT NULL,
-        end_byte INTEGER NOT NULL
+        document INTEGER NOT NULL REFERENCES document(number) ON DELETE CASCADE
     );
     CREATE INDEX chunk_document ON chunk(document);
     CREATE VIRTUAL TABLE chunk_text USING fts5(

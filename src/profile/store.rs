@@ -1,23 +1,20 @@
 //! The encrypted store of one user: documents, their passages and where they came from.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{
-    Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params,
-};
+use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
+use super::change::{Applied, Change, CutDocument};
 use super::keys::RootKey;
 use super::schema;
-use super::{Document, NewDocument, ProfileError, Source, User, chunks, users};
+use super::{Document, NewDocument, ProfileError, Source, User, users};
 use crate::paths::{self, Paths};
 
 /// How long a second writer waits before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(800);
-const ID_HEX_DIGITS: usize = 12;
 const MATCHES_SHOWN: usize = 5;
 
 /// The open profile of one user.
@@ -26,19 +23,6 @@ pub struct ProfileStore {
     pub(super) connection: Connection,
     path: PathBuf,
     user: User,
-}
-
-/// What a change of one source did to the store.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Applied {
-    /// Documents that were not in the store before.
-    pub added: usize,
-    /// Documents that this source already had.
-    pub unchanged: usize,
-    /// Documents whose text another place had already brought.
-    pub duplicates: usize,
-    /// Documents that no source has any more.
-    pub removed: usize,
 }
 
 /// A line of the list of documents.
@@ -166,11 +150,14 @@ impl ProfileStore {
         documents: &[NewDocument],
         chunk_tokens: usize,
     ) -> Result<Applied, ProfileError> {
+        // Cut before the transaction begins: other writers wait only for what must be written.
+        let cut: Vec<CutDocument<'_>> =
+            documents.par_iter().map(|document| CutDocument::new(document, chunk_tokens)).collect();
         let result = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .and_then(|transaction| {
-                let applied = Change::new(&transaction, source)?.apply(documents, chunk_tokens)?;
+                let applied = Change::new(&transaction, source)?.apply(&cut)?;
                 transaction.commit()?;
                 Ok(applied)
             });
@@ -277,162 +264,6 @@ fn failed(path: &Path, user: &User, source: rusqlite::Error) -> ProfileError {
     }
 }
 
-/// The change of one source inside its transaction.
-struct Change<'a> {
-    transaction: &'a Transaction<'a>,
-    place: &'a str,
-    source: i64,
-    /// Documents that this source had before, by the hash of their text.
-    before: HashMap<Vec<u8>, i64>,
-}
-
-impl<'a> Change<'a> {
-    fn new(transaction: &'a Transaction<'a>, source: &'a Source) -> rusqlite::Result<Self> {
-        let stamp = &source.stamp;
-        let number = transaction.query_row(
-            "INSERT INTO source (place, size_bytes, modified_ns, reading) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (place) DO UPDATE SET size_bytes = ?2, modified_ns = ?3, reading = ?4
-             RETURNING id",
-            params![source.place, stamp.size_bytes, stamp.modified_ns, stamp.reading],
-            |row| row.get(0),
-        )?;
-        let before = transaction
-            .prepare(
-                "SELECT text_sha256, number FROM occurrence
-                 JOIN document ON number = occurrence.document WHERE source = ?1",
-            )?
-            .query_map([number], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<rusqlite::Result<_>>()?;
-        Ok(Self { transaction, place: &source.place, source: number, before })
-    }
-
-    fn apply(&self, documents: &[NewDocument], chunk_tokens: usize) -> rusqlite::Result<Applied> {
-        let hashes: Vec<Vec<u8>> =
-            documents.iter().map(|document| sha256(document.text.as_bytes())).collect();
-        let mut applied = Applied { removed: self.forget_missing(&hashes)?, ..Applied::default() };
-        self.transaction.execute("DELETE FROM occurrence WHERE source = ?1", [self.source])?;
-        for (document, hash) in documents.iter().zip(&hashes) {
-            let existing = self.number_of(hash)?;
-            let number = match existing {
-                Some(number) if self.before.contains_key(hash) => {
-                    applied.unchanged += 1;
-                    self.update(number, document, chunk_tokens)?;
-                    number
-                }
-                Some(number) => {
-                    applied.duplicates += 1;
-                    number
-                }
-                None => {
-                    applied.added += 1;
-                    self.insert(document, hash, chunk_tokens)?
-                }
-            };
-            self.transaction.execute(
-                "INSERT OR REPLACE INTO occurrence (source, key, document) VALUES (?1, ?2, ?3)",
-                params![self.source, document.key, number],
-            )?;
-        }
-        Ok(applied)
-    }
-
-    /// Removes what this source had, no longer has, and no other source has either.
-    fn forget_missing(&self, hashes: &[Vec<u8>]) -> rusqlite::Result<usize> {
-        let mut removed = 0;
-        for (_, number) in self.before.iter().filter(|(hash, _)| !hashes.contains(hash)) {
-            removed += self.transaction.execute(
-                "DELETE FROM document WHERE number = ?1 AND NOT EXISTS
-                 (SELECT 1 FROM occurrence WHERE document = ?1 AND source <> ?2)",
-                params![number, self.source],
-            )?;
-        }
-        Ok(removed)
-    }
-
-    fn number_of(&self, hash: &[u8]) -> rusqlite::Result<Option<i64>> {
-        self.transaction
-            .prepare_cached("SELECT number FROM document WHERE text_sha256 = ?1")?
-            .query_row([hash], |row| row.get(0))
-            .optional()
-    }
-
-    fn insert(
-        &self,
-        document: &NewDocument,
-        hash: &[u8],
-        chunk_tokens: usize,
-    ) -> rusqlite::Result<i64> {
-        let id = self.free_id(document, hash)?;
-        self.transaction
-            .prepare_cached(
-                "INSERT INTO document (id, title, date, text, text_sha256)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![id, document.title, document.date, document.text, hash])?;
-        let number = self.transaction.last_insert_rowid();
-        self.insert_chunks(number, document, chunk_tokens)?;
-        Ok(number)
-    }
-
-    /// Title, date and passage size may have changed where the text has not.
-    fn update(
-        &self,
-        number: i64,
-        document: &NewDocument,
-        chunk_tokens: usize,
-    ) -> rusqlite::Result<()> {
-        self.transaction.execute(
-            "UPDATE document SET title = ?2, date = ?3 WHERE number = ?1",
-            params![number, document.title, document.date],
-        )?;
-        self.transaction.execute("DELETE FROM chunk WHERE document = ?1", [number])?;
-        self.insert_chunks(number, document, chunk_tokens)
-    }
-
-    fn insert_chunks(
-        &self,
-        number: i64,
-        document: &NewDocument,
-        chunk_tokens: usize,
-    ) -> rusqlite::Result<()> {
-        for chunk in chunks(&document.text, chunk_tokens) {
-            self.transaction
-                .prepare_cached(
-                    "INSERT INTO chunk (document, start_byte, end_byte) VALUES (?1, ?2, ?3)",
-                )?
-                .execute(params![number, chunk.range.start, chunk.range.end])?;
-            let rowid = self.transaction.last_insert_rowid();
-            self.transaction
-                .prepare_cached("INSERT INTO chunk_text (rowid, title, text) VALUES (?1, ?2, ?3)")?
-                .execute(params![rowid, document.title, &document.text[chunk.range]])?;
-        }
-        Ok(())
-    }
-
-    /// The document's own id, else one made of its place, else of its place and text.
-    fn free_id(&self, document: &NewDocument, hash: &[u8]) -> rusqlite::Result<String> {
-        let made =
-            |parts: &[&[u8]]| hex::encode(sha256(&parts.join(&0)))[..ID_HEX_DIGITS].to_owned();
-        let (place, key) = (self.place.as_bytes(), document.key.as_bytes());
-        let candidates =
-            [document.id.clone(), Some(made(&[place, key])), Some(made(&[place, key, hash]))];
-        for id in candidates.into_iter().flatten() {
-            let taken: Option<i64> = self
-                .transaction
-                .query_row("SELECT number FROM document WHERE id = ?1", [&id], |row| row.get(0))
-                .optional()?;
-            if taken.is_none() {
-                return Ok(id);
-            }
-        }
-        Ok(hex::encode(hash))
-    }
-}
-
-fn sha256(bytes: &[u8]) -> Vec<u8> {
-    Sha256::digest(bytes).to_vec()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -515,6 +346,36 @@ mod tests {
         assert_eq!(store.document("git:1ac").unwrap().text, "two");
         assert!(matches!(store.document("git:1"), Err(ProfileError::AmbiguousDocument { .. })));
         assert!(matches!(store.document("hg:"), Err(ProfileError::NoSuchDocument { .. })));
+    }
+
+    #[test]
+    fn two_texts_under_one_id_of_their_own_are_two_documents() {
+        let (_folder, paths) = home();
+        let mut store = store(&paths);
+        let with_id =
+            |key: &str, text: &str| NewDocument { id: Some("1".into()), ..document(key, text) };
+        let both = [with_id("1", "zebra"), with_id("2", "giraffe")];
+        store.replace_source(&source("/a", 1), &both, 100).unwrap();
+        assert_eq!(store.document_count().unwrap(), 2);
+        // Whichever goes, its text goes with it.
+        store.replace_source(&source("/a", 2), &both[1..], 100).unwrap();
+        assert!(store.search("zebra", 5).unwrap().is_empty());
+        store.replace_source(&source("/a", 3), &both[..1], 100).unwrap();
+        assert!(store.search("giraffe", 5).unwrap().is_empty());
+        assert_eq!(store.document_count().unwrap(), 1);
+    }
+
+    #[test]
+    fn another_passage_size_cuts_anew() {
+        let (_folder, paths) = home();
+        let mut store = store(&paths);
+        let text = [document("", "One two three four. Five six seven eight.")];
+        store.replace_source(&source("/a", 1), &text, 100).unwrap();
+        assert_eq!(store.summaries().unwrap()[0].chunks, 1);
+        let mut smaller = source("/a", 1);
+        smaller.stamp.reading = "text 5".into();
+        store.replace_source(&smaller, &text, 5).unwrap();
+        assert_eq!(store.summaries().unwrap()[0].chunks, 2);
     }
 
     #[test]

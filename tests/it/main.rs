@@ -17,6 +17,8 @@
 mod malformed;
 mod mistakes;
 mod models;
+// It watches the system calls of Linux.
+#[cfg(target_os = "linux")]
 mod offline;
 mod profiles;
 mod real;

@@ -19,14 +19,16 @@ fn network_calls(home: &Home, arguments: &[&str]) -> (Vec<String>, Said) {
 #[test]
 fn no_command_on_private_text_opens_a_socket() {
     let home = Home::with_tiny_model();
-    let commands: [&[&str]; 7] = [
+    let commands: [&[&str]; 9] = [
         &["ingest", "--user", "me", "-"],
         &["generate", "--user", "me", "--max-tokens", "4", "a note about the kettle"],
         &["profile", "list", "--user", "me"],
         &["profile", "search", "--user", "me", "kettle"],
+        &["profile", "show", "--user", "me", ""],
         &["model", "list"],
         &["model", "show", "tiny"],
         &["model", "verify", "tiny"],
+        &["model", "remove", "tiny"],
     ];
     for arguments in commands {
         let (calls, said) = network_calls(&home, arguments);

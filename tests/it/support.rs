@@ -133,11 +133,15 @@ fn real_models() -> &'static Path {
     })
 }
 
-/// Real people's writing beside the checkout.
-pub fn real_writing(file: &str) -> PathBuf {
+/// A file of real people's writing, where such a folder lies beside the checkout.
+pub fn real_writing(file: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(file);
-    assert!(path.is_file(), "{} is missing", path.display());
-    path
+    path.is_file().then_some(path)
+}
+
+/// The writings that the project ships.
+pub fn sample_writings() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sample-writer")
 }
 
 /// Runs a command to its end, or fails where it does not come.

@@ -8,6 +8,10 @@ use crate::tiny::{self, Gguf};
 
 fn with_profile() -> Home {
     let home = Home::with_tiny_model();
+    // Room for the instructions and two passages, a token a character.
+    let roomy = home.write("roomy.gguf", &tiny::llama().with_context(4096).to_bytes());
+    home.run(["model", "pull", roomy.to_str().unwrap(), "--name", "roomy"]).exits(0);
+    home.write("config.toml", b"[model]\nname = \"roomy\"\nthreads = 1\n");
     home.write("notes/a.md", b"---\ntitle: Kettle\ndate: 2021-02-03\n---\nThe kettle is on.");
     home.write("notes/b.md", b"---\ntitle: Bees\ndate: 2022-03-04\n---\nThe bees are back.");
     let notes = home.path().join("notes");
@@ -51,13 +55,12 @@ fn the_object_of_the_contract_is_complete() {
     assert_eq!(draft["user"], "me");
     assert_eq!(draft["prompt"], "the kettle");
     assert_eq!(draft["task"], "email");
-    assert_eq!(draft["model"], "tiny");
+    assert_eq!(draft["model"], "roomy");
     assert_eq!(draft["adapter"], Value::Null);
     assert_eq!(draft["seed"], 7);
     assert_eq!(draft["truncated"], serde_json::json!([]));
     assert_eq!(draft["citations"][0]["title"], "Kettle");
     assert!(draft["citations"][0]["score"].as_f64().unwrap() > 0.0);
-    assert_eq!(draft["citations"][1]["title"], "Bees");
     for key in ["prompt_tokens", "cached_tokens", "reasoning_tokens", "answer_tokens"] {
         assert!(draft["usage"][key].is_u64(), "{key}");
     }
@@ -99,6 +102,8 @@ fn without_reasoning_and_profile_there_is_neither() {
     assert_eq!(draft["reasoning"], "");
     assert_eq!(draft["usage"]["reasoning_tokens"], 0);
     assert_eq!(draft["citations"].as_array().unwrap().len(), 2);
+    // Neither shares a word with the request: the newest comes first.
+    assert_eq!(draft["citations"][0]["title"], "Bees");
     let draft = json(&home, &["--no-profile", "hello"]);
     assert_eq!(draft["citations"], serde_json::json!([]));
     assert_ne!(draft["reasoning"], "");
@@ -183,4 +188,29 @@ fn a_model_that_begins_with_white_space_only_is_begun_anew() {
     let answer = draft["answer"].as_str().unwrap();
     assert!(!answer.is_empty());
     assert_eq!(answer, answer.trim());
+}
+
+#[test]
+fn a_control_token_that_is_no_end_token_ends_the_answer_too() {
+    let home = home_with(&tiny::always(token("<|im_start|>")));
+    let draft = json(&home, &["--no-profile", "--repeat-penalty", "1", "hello"]);
+    // Nothing but what was forced on the model before it could end its turn.
+    assert!(draft["usage"]["answer_tokens"].as_u64().unwrap() < 24, "{draft:#}");
+}
+
+#[test]
+fn flags_win_over_tasks_and_settings_over_defaults() {
+    let home = with_profile();
+    home.write(
+        "config.toml",
+        b"[model]\nname = \"roomy\"\nthreads = 1\n[retrieve]\nk = 1\n[generate]\nanswer_tokens = 9\n",
+    );
+    let arguments = ["--json", "generate", "--user", "me", "--seed", "7", "--no-reasoning"];
+    let run = |more: &[&str]| home.run(arguments.iter().chain(more)).exits(0).json();
+    let settings = run(&["kettle"]);
+    assert_eq!(settings["citations"].as_array().unwrap().len(), 1);
+    assert!(settings["usage"]["answer_tokens"].as_u64().unwrap() <= 9);
+    let flags = run(&["--k", "2", "--max-tokens", "5", "kettle"]);
+    assert_eq!(flags["citations"].as_array().unwrap().len(), 2);
+    assert!(flags["usage"]["answer_tokens"].as_u64().unwrap() <= 5);
 }
