@@ -16,10 +16,8 @@ const REQUEST: &str = "A letter to the neighbours about the summer party: it beg
     yard behind the house, everybody brings a dish and a chair, the children plan a treasure \
     hunt, the music ends at eleven, and whoever can lend a table, a lamp or a pair of hands for \
     the washing-up should tell me before Thursday. If it rains we move to the cellar, where there \
-    is room for thirty people but no light, so candles and torches are welcome too. Last year we \
-    were fifty, the year before only twelve, and both times the potato \
-    salad ran out first, so please: potato salad. The dog of number nine stays \
-    at home this time, and so does the accordion.";
+    is room for thirty people but no light, so candles and torches are welcome too. Last year the \
+    potato salad ran out first, so please: potato salad";
 
 fn main() {
     let mut names: Vec<String> =
@@ -69,7 +67,7 @@ fn memory(name: &str, file_bytes: u64) {
         command.spawn().expect("the binary was built")
     };
     let [mut first, mut second] = [spawn(), spawn()];
-    let path = format!("/proc/{}/smaps_rollup", second.id());
+    let path = format!("/proc/{}/smaps", second.id());
     // The fullest account before either ends: by then all of the model has been read.
     let mut fullest = Memory::default();
     while let (Ok(None), Ok(None)) = (first.try_wait(), second.try_wait()) {
@@ -83,28 +81,47 @@ fn memory(name: &str, file_bytes: u64) {
         let _ = process.wait();
     }
     println!(
-        "  second process: {} MB resident, {} MB of it pages of files that the page cache holds \
-         once for all processes, {} MB its own; the model's file has {} MB",
+        "  second process: {} MB resident: {} MB pages of the model's file, of which {} MB are \
+         shared with the first process; {} MB of its own; the file has {} MB",
         fullest.resident_kb / 1000,
-        (fullest.resident_kb - fullest.anonymous_kb) / 1000,
+        fullest.model_kb / 1000,
+        fullest.model_shared_kb / 1000,
         fullest.anonymous_kb / 1000,
         file_bytes / 1_000_000
     );
 }
 
-/// A process's memory as `/proc/PID/smaps_rollup` states it; zeros on other systems than Linux.
+/// A process's memory as `/proc/PID/smaps` states it; zeros on other systems than Linux.
 #[derive(Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Memory {
+    model_shared_kb: u64,
     resident_kb: u64,
+    model_kb: u64,
     anonymous_kb: u64,
 }
 
 impl Memory {
-    fn read(rollup: &str) -> Self {
-        let kilobytes = |key: &str| {
-            let line = rollup.lines().find(|line| line.starts_with(key)).unwrap_or_default();
-            line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
-        };
-        Self { resident_kb: kilobytes("Rss:"), anonymous_kb: kilobytes("Anonymous:") }
+    fn read(smaps: &str) -> Self {
+        let mut memory = Self::default();
+        let mut in_model = false;
+        for line in smaps.lines() {
+            let (key, rest) = line.split_once(':').unwrap_or_default();
+            let kilobytes = rest.trim().strip_suffix("kB").and_then(|it| it.trim().parse().ok());
+            match (key, kilobytes) {
+                ("Rss", Some(kilobytes)) => {
+                    let kilobytes: u64 = kilobytes;
+                    memory.resident_kb += kilobytes;
+                    memory.model_kb += if in_model { kilobytes } else { 0 };
+                }
+                ("Anonymous", Some(kilobytes)) => memory.anonymous_kb += kilobytes,
+                ("Shared_Clean", Some(kilobytes)) if in_model => {
+                    memory.model_shared_kb += kilobytes;
+                }
+                // A line without a size names the next mapping.
+                (_, None) => in_model = line.ends_with(".gguf"),
+                _ => {}
+            }
+        }
+        memory
     }
 }
