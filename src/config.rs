@@ -14,7 +14,9 @@ use toml::{Spanned, Table, Value};
 use crate::error::{Exit, Explain};
 
 const DEFAULTS: &str = include_str!("../configs/default.toml");
-const ENVIRONMENT_PREFIX: &str = "RESTPG";
+const ENVIRONMENT_PREFIX: &str = "RESTPG_";
+/// The one variable that is no setting; it says where the settings lie.
+const HOME_VARIABLE: &str = "RESTPG_HOME";
 
 /// All settings. `configs/default.toml` explains each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,6 +111,12 @@ pub enum ConfigError {
         /// What its type is.
         expected: &'static str,
     },
+    /// An environment variable that is meant for this program but names no setting.
+    #[error("the environment variable {name} names no setting")]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+    },
     /// A value of the right type outside its range.
     #[error("{key} is {value}; it must be {range}")]
     OutOfRange {
@@ -135,6 +143,9 @@ impl Explain for ConfigError {
             Self::Unreadable { .. } => "Check the path given with --config.".into(),
             Self::At { help, .. } => help.clone(),
             Self::Environment { name, .. } => format!("Unset {name} or correct it."),
+            Self::UnknownVariable { .. } => "Unset it or correct its name: RESTPG_, the section, \
+                 the key, as in RESTPG_GENERATE_TEMPERATURE; configs/default.toml has all of them."
+                .into(),
             Self::OutOfRange { key, .. } => format!(
                 "Correct {key} in the config file, the environment or the flag that sets it."
             ),
@@ -144,14 +155,14 @@ impl Explain for ConfigError {
 
 impl Config {
     /// Reads the settings: the defaults, then `file` where it exists (`required`: it must), then
-    /// the variables of `environment`.
+    /// those variables of `environment` whose names begin with `RESTPG_`.
     ///
     /// # Errors
     /// [`ConfigError`], the first one found.
     pub fn load(
         file: &Path,
         required: bool,
-        environment: impl Fn(&str) -> Option<String>,
+        environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let mut settings: Table = defaults();
         match std::fs::read_to_string(file) {
@@ -318,27 +329,39 @@ fn type_name(value: &Value) -> &'static str {
 
 fn overlay_environment(
     settings: &mut Table,
-    environment: impl Fn(&str) -> Option<String>,
+    environment: impl Iterator<Item = (String, String)>,
 ) -> Result<(), ConfigError> {
-    for (section, keys) in settings.iter_mut() {
-        let Value::Table(keys) = keys else { continue };
-        for (key, default) in keys.iter_mut() {
-            let name = format!("{ENVIRONMENT_PREFIX}_{section}_{key}").to_uppercase();
-            let Some(value) = environment(&name) else { continue };
-            let parsed = match default {
-                Value::String(_) => Some(Value::String(value.clone())),
-                Value::Boolean(_) => value.parse().ok().map(Value::Boolean),
-                Value::Integer(_) => {
-                    value.parse::<u32>().ok().map(|number| Value::Integer(number.into()))
-                }
-                Value::Float(_) => finite(&value),
-                _ => None,
-            };
-            let expected = type_name(default);
-            *default = parsed.ok_or(ConfigError::Environment { name, value, expected })?;
-        }
+    let ours = environment
+        .filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX) && name != HOME_VARIABLE);
+    for (name, value) in ours {
+        let Some(setting) = setting_of_variable(settings, &name) else {
+            return Err(ConfigError::UnknownVariable { name });
+        };
+        let parsed = match setting {
+            Value::String(_) => Some(Value::String(value.clone())),
+            Value::Boolean(_) => value.parse().ok().map(Value::Boolean),
+            Value::Integer(_) => {
+                value.parse::<u32>().ok().map(|number| Value::Integer(number.into()))
+            }
+            Value::Float(_) => finite(&value),
+            _ => None,
+        };
+        let expected = type_name(setting);
+        *setting = parsed.ok_or(ConfigError::Environment { name, value, expected })?;
     }
     Ok(())
+}
+
+fn setting_of_variable<'a>(settings: &'a mut Table, name: &str) -> Option<&'a mut Value> {
+    for (section, keys) in settings.iter_mut() {
+        let Value::Table(keys) = keys else { continue };
+        for (key, value) in keys.iter_mut() {
+            if format!("{ENVIRONMENT_PREFIX}{section}_{key}").to_uppercase() == name {
+                return Some(value);
+            }
+        }
+    }
+    None
 }
 
 /// Line and column, from 1, of a byte offset; the column counts characters.
@@ -354,17 +377,15 @@ mod tests {
     use super::*;
 
     fn load(text: &str) -> Result<Config, ConfigError> {
-        load_with(text, |_| None)
+        load_with(text, &[])
     }
 
-    fn load_with(
-        text: &str,
-        environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<Config, ConfigError> {
+    fn load_with(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, text).unwrap();
-        Config::load(&path, true, environment)
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Config::load(&path, true, environment.iter().map(owned))
     }
 
     fn place(error: &ConfigError) -> (usize, usize) {
@@ -389,8 +410,8 @@ mod tests {
 
     #[test]
     fn the_environment_wins_over_the_file() {
-        let environment = |name: &str| (name == "RESTPG_RETRIEVE_K").then(|| "7".to_owned());
-        let config = load_with("[retrieve]\nk = 3\n", environment).unwrap();
+        let environment = [("RESTPG_RETRIEVE_K", "7"), ("RESTPG_HOME", "/x"), ("PATH", "/bin")];
+        let config = load_with("[retrieve]\nk = 3\n", &environment).unwrap();
         assert_eq!(config.retrieve.k, 7);
     }
 
@@ -420,8 +441,9 @@ mod tests {
 
     #[test]
     fn a_bad_environment_value_names_the_variable() {
-        let environment = |name: &str| (name == "RESTPG_MODEL_THREADS").then(|| "two".to_owned());
-        let error = load_with("", environment).unwrap_err();
+        let error = load_with("", &[("RESTPG_MODEL_THREADS", "two")]).unwrap_err();
         assert!(error.to_string().contains("RESTPG_MODEL_THREADS"), "{error}");
+        let error = load_with("", &[("RESTPG_MODEL_THREAD", "2")]).unwrap_err();
+        assert!(matches!(error, ConfigError::UnknownVariable { .. }), "{error}");
     }
 }

@@ -83,7 +83,8 @@ fn dispatch(arguments: Arguments, output: Output, started: Instant) -> Result<Op
     }
     let paths = Paths::resolve(global.home.as_deref())?;
     let file = global.config.as_deref().unwrap_or(&paths.config_file);
-    let environment = |name: &str| std::env::var(name).ok();
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let config = Config::load(file, global.config.is_some(), environment)?;
     let context = Context { paths, config, output, started };
     match arguments.command {

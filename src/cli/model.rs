@@ -1,6 +1,7 @@
 //! `restpg-edge model …`
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
@@ -9,7 +10,7 @@ use super::Context;
 use super::args::ModelCommand;
 use super::interrupt::{self, INTERRUPT};
 use super::output::megabytes;
-use crate::catalogue::{self, ModelStore, Origin, Pull};
+use crate::catalogue::{self, Manifest, ModelStore, Origin, Pull};
 use crate::error::{Error, Exit};
 use crate::gguf::{self, CheckedModel, ModelFile};
 
@@ -123,70 +124,105 @@ fn show(
         0 => sizes.n_ctx_train,
         bound => bound.min(sizes.n_ctx_train),
     };
-    let context_tokens = context_tokens.unwrap_or(configured);
-    let types = tensor_types(&checked);
-    let weights_bytes: u64 = types.values().map(|(_, bytes)| bytes).sum();
-    let cache_bytes = sizes.cache_bytes(context_tokens);
-    let license = catalogue::entry(name).map(|entry| entry.license);
+    let shown = Shown {
+        license: catalogue::entry(name).map(|entry| entry.license),
+        context_tokens: context_tokens.unwrap_or(configured),
+        types: tensor_types(&checked),
+        manifest,
+        path,
+        checked,
+    };
     if context.output.json {
-        let metadata: serde_json::Map<String, Value> = checked
-            .header
-            .metadata()
-            .iter()
+        return context.output.object(&shown.object());
+    }
+    shown.lines().iter().try_for_each(|line| context.output.line(line))
+}
+
+/// What `model show` tells of a model.
+struct Shown<'map> {
+    manifest: Manifest,
+    path: PathBuf,
+    license: Option<String>,
+    checked: CheckedModel<'map>,
+    types: BTreeMap<String, (usize, u64)>,
+    context_tokens: u32,
+}
+
+impl Shown<'_> {
+    fn weights_bytes(&self) -> u64 {
+        self.types.values().map(|(_, bytes)| bytes).sum()
+    }
+
+    fn cache_bytes(&self) -> u64 {
+        self.checked.hyperparameters.cache_bytes(self.context_tokens)
+    }
+
+    fn object(&self) -> Value {
+        let metadata = self.checked.header.metadata().iter();
+        let metadata: serde_json::Map<String, Value> = metadata
             .map(|(key, value)| ((*key).to_owned(), Value::String(value.display())))
             .collect();
-        return context.output.object(&json!({
-            "name": manifest.name,
-            "path": path,
-            "origin": manifest.origin,
-            "sha256": manifest.sha256,
-            "size_bytes": manifest.size_bytes,
-            "license": license,
-            "architecture": sizes.architecture.name(),
-            "context_tokens_trained": sizes.n_ctx_train,
-            "tensor_types": types.iter().map(|(kind, (count, bytes))|
-                json!({"type": kind, "tensors": count, "bytes": bytes})).collect::<Vec<_>>(),
+        let types = self
+            .types
+            .iter()
+            .map(|(kind, (count, bytes))| json!({"type": kind, "tensors": count, "bytes": bytes}));
+        json!({
+            "name": self.manifest.name,
+            "path": self.path,
+            "origin": self.manifest.origin,
+            "sha256": self.manifest.sha256,
+            "size_bytes": self.manifest.size_bytes,
+            "license": self.license,
+            "architecture": self.checked.hyperparameters.architecture.name(),
+            "context_tokens_trained": self.checked.hyperparameters.n_ctx_train,
+            "tensor_types": types.collect::<Vec<_>>(),
             "memory": {
-                "weights_bytes": weights_bytes,
-                "context_tokens": context_tokens,
-                "cache_bytes": cache_bytes,
+                "weights_bytes": self.weights_bytes(),
+                "context_tokens": self.context_tokens,
+                "cache_bytes": self.cache_bytes(),
             },
             "metadata": metadata,
+        })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let sizes = &self.checked.hyperparameters;
+        let mut lines = vec![
+            format!("name          {}", self.manifest.name),
+            format!("file          {}", self.path.display()),
+            format!("origin        {}", self.manifest.origin),
+            format!("sha256        {}", self.manifest.sha256),
+        ];
+        lines.extend(self.license.iter().map(|license| format!("license       {license}")));
+        lines.extend([
+            format!(
+                "architecture  {}: {} blocks, width {}, {} heads ({} for keys and values)",
+                sizes.architecture.name(),
+                sizes.n_layer,
+                sizes.n_embd,
+                sizes.n_head,
+                sizes.n_head_kv
+            ),
+            format!("context       {} tokens as trained", sizes.n_ctx_train),
+            format!("weights       {}, memory-mapped", megabytes(self.weights_bytes())),
+            format!(
+                "KV cache      {} at {} tokens of context",
+                megabytes(self.cache_bytes()),
+                self.context_tokens
+            ),
+        ]);
+        lines.extend(self.types.iter().map(|(kind, (count, bytes))| {
+            format!("tensors       {count:>4} {kind:<8} {}", megabytes(*bytes))
         }));
+        lines.push(String::new());
+        lines.extend(self.checked.header.metadata().iter().map(|(key, value)| {
+            let shown: String = value.display().escape_debug().collect();
+            let cut: String = shown.chars().take(LONG_VALUE_CHARS).collect();
+            let more = if cut.len() < shown.len() { "…" } else { "" };
+            format!("{key} = {cut}{more}")
+        }));
+        lines
     }
-    let output = &context.output;
-    output.line(&format!("name          {}", manifest.name))?;
-    output.line(&format!("file          {}", path.display()))?;
-    output.line(&format!("origin        {}", manifest.origin))?;
-    output.line(&format!("sha256        {}", manifest.sha256))?;
-    if let Some(license) = license {
-        output.line(&format!("license       {license}"))?;
-    }
-    output.line(&format!(
-        "architecture  {}: {} blocks, width {}, {} heads ({} for keys and values)",
-        sizes.architecture.name(),
-        sizes.n_layer,
-        sizes.n_embd,
-        sizes.n_head,
-        sizes.n_head_kv
-    ))?;
-    output.line(&format!("context       {} tokens as trained", sizes.n_ctx_train))?;
-    output.line(&format!("weights       {}, memory-mapped", megabytes(weights_bytes)))?;
-    output.line(&format!(
-        "KV cache      {} at {context_tokens} tokens of context",
-        megabytes(cache_bytes)
-    ))?;
-    for (kind, (count, bytes)) in &types {
-        output.line(&format!("tensors       {count:>4} {kind:<8} {}", megabytes(*bytes)))?;
-    }
-    output.line("")?;
-    for (key, value) in checked.header.metadata() {
-        let shown: String = value.display().escape_debug().collect();
-        let cut: String = shown.chars().take(LONG_VALUE_CHARS).collect();
-        let more = if cut.len() < shown.len() { "…" } else { "" };
-        output.line(&format!("{key} = {cut}{more}"))?;
-    }
-    Ok(())
 }
 
 /// Tensors and bytes by weight type.

@@ -4,7 +4,7 @@ use super::Event;
 use super::decoder::Decoder;
 use super::stream::{StopFilter, Utf8Stream};
 use crate::llama::{LlamaError, Token};
-use crate::prompt::{LAYOUT_TEXTS, OPENING_PLAN, OPENING_PROFILE};
+use crate::prompt::{INSTRUCTION, LAYOUT_TEXTS, OPENING_PLAN, OPENING_PROFILE};
 
 /// How often a model that begins with something that is no answer is set back.
 const RETRIES_MAX: usize = 8;
@@ -61,8 +61,9 @@ pub(super) fn write(
 fn stops(template_texts: &[String], reasoning: &str) -> Vec<String> {
     let mut stops: Vec<String> = LAYOUT_TEXTS.iter().map(ToString::to_string).collect();
     stops.extend(template_texts.iter().cloned());
+    stops.push(INSTRUCTION.to_owned());
     for opening in [OPENING_PROFILE, OPENING_PLAN] {
-        stops.push(opening.trim_end_matches(['-', '\n']).to_owned());
+        stops.push(opening.lines().next().unwrap_or_default().to_owned());
     }
     // Small models number the points anew: what follows the bullet is what counts.
     let points = reasoning.lines().map(|line| line.trim_start_matches(['-', '*', '•', '+', ' ']));
@@ -218,7 +219,7 @@ mod tests {
         let reasoning = "- short\n- The writer prefers very short sentences.";
         let stops = stops(&["<|im_end|>".to_owned()], reasoning);
         for expected in [
-            "What these passages show about the writer:",
+            "Notes on the writer of these passages:",
             "<|im_end|>",
             "The writer prefers very short sentences.",
         ] {

@@ -264,7 +264,7 @@ pub fn write(
     let mut reasoning = String::new();
     if let (true, Some(marker)) = (whole, &marker) {
         let tokens_max = request.reasoning_tokens as usize;
-        reasoning = reasoning::write(&mut decoder, tokens_max, marker, on_event)?;
+        reasoning = reasoning::write(&mut decoder, prompt.lead(), tokens_max, marker, on_event)?;
         on_event(Event::ReasoningDone(&reasoning));
         usage.reasoning_tokens = decoder.len() - usage.prompt_tokens;
     }

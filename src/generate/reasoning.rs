@@ -9,10 +9,11 @@ use crate::prompt::LAYOUT_TEXTS;
 const POINTS_MAX: usize = 6;
 const BULLETS: [char; 4] = ['-', '*', '•', '+'];
 
-/// Writes the reasoning after the opening phrase, which ends with the first bullet, and appends
-/// the marker. Returns the points as text, each on a line that begins with a bullet.
+/// Writes the reasoning after the opening phrase, whose last line, `lead`, begins the first point,
+/// and appends the marker. Returns the points as text, each on a line that begins with a bullet.
 pub(super) fn write(
     decoder: &mut Decoder<'_, '_>,
+    lead: &str,
     tokens_max: usize,
     marker: &[Token],
     on_event: &mut dyn FnMut(Event<'_>),
@@ -20,8 +21,7 @@ pub(super) fn write(
     let start = decoder.len();
     let mut tokens: Vec<Token> = Vec::new();
     let mut stream = Utf8Stream::default();
-    // The opening phrase ends with the first bullet.
-    let mut text = "-".to_owned();
+    let mut text = lead.to_owned();
     let mut told = 0;
     let kept = loop {
         if tokens.len() >= tokens_max || decoder.interrupted() {
@@ -29,7 +29,7 @@ pub(super) fn write(
         }
         // A list without a first point is no list: the model may not end before it.
         let model = decoder.model();
-        let banned = if has_a_point(&text) { &[] } else { model.turn_ends() };
+        let banned = if has_a_point(&text[lead.len()..]) { &[] } else { model.turn_ends() };
         let Some(token) = decoder.sample(banned)? else {
             break text.trim_end();
         };
@@ -37,7 +37,7 @@ pub(super) fn write(
         tokens.push(token);
         decoder.model().append_piece(token, stream.bytes());
         text.push_str(&stream.take());
-        if let Some(end) = natural_end(&text, decoder.model().template_texts()) {
+        if let Some(end) = natural_end(&text, lead, decoder.model().template_texts()) {
             break text[..end].trim_end();
         }
         if told < text.len() {
@@ -46,13 +46,13 @@ pub(super) fn write(
         }
     };
     let kept = kept.to_owned();
-    append_marker(decoder, start, &tokens, &kept, marker)?;
+    append_marker(decoder, start, &tokens, &kept[lead.len().min(kept.len())..], marker)?;
     Ok(kept)
 }
 
 /// Where the list ends, if it does: before a blank line, a line that is no point, a point that
 /// was made before, one point too many, or a text of the layout.
-fn natural_end(text: &str, template_texts: &[String]) -> Option<usize> {
+fn natural_end(text: &str, lead: &str, template_texts: &[String]) -> Option<usize> {
     let layout = LAYOUT_TEXTS.iter().copied().chain(template_texts.iter().map(String::as_str));
     if let Some(at) = layout.filter_map(|stop| text.find(stop)).min() {
         return Some(at);
@@ -62,7 +62,7 @@ fn natural_end(text: &str, template_texts: &[String]) -> Option<usize> {
     for line in text.split_inclusive('\n') {
         let point = line.trim();
         let finished = line.ends_with('\n');
-        let is_first = !has_a_point(&text[..offset]);
+        let is_first = !has_a_point(text[..offset].strip_prefix(lead).unwrap_or_default());
         let ends = if point.is_empty() {
             finished && !is_first
         } else {
@@ -112,7 +112,6 @@ fn append_marker(
 ) -> Result<(), LlamaError> {
     let model = decoder.model();
     let mut wanted = kept.as_bytes();
-    wanted = &wanted[1..];
     let mut reused = 0;
     let mut piece = Vec::new();
     for &token in tokens {
@@ -135,7 +134,7 @@ mod tests {
     use super::*;
 
     fn end(text: &str) -> Option<&str> {
-        natural_end(text, &["<|im_end|>".to_owned()]).map(|end| &text[..end])
+        natural_end(text, "-", &["<|im_end|>".to_owned()]).map(|end| &text[..end])
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn stdout_carries_the_answer_alone() {
     let shown = generate(&home, &["--show-reasoning", "--show-prompt", "the kettle"]).exits(0);
     assert_eq!(shown.stdout, plain.stdout);
     assert!(shown.stderr.contains("<passage date=\"2021-02-03\" title=\"Kettle\">"));
-    assert!(shown.stderr.contains("What these passages show about the writer"));
+    assert!(shown.stderr.contains("Notes on the writer of these passages"));
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_model_that_repeats_itself_stays_within_its_bounds() {
     let draft = json(&home, &["--no-profile", "--repeat-penalty", "1", "hello"]);
     assert_eq!(draft["answer"], "a".repeat(24));
     assert_eq!(draft["usage"]["answer_tokens"], 24);
-    assert!(draft["reasoning"].as_str().unwrap().starts_with("-a"));
+    assert!(draft["reasoning"].as_str().unwrap().starts_with("- Tone:a"));
 }
 
 #[test]
