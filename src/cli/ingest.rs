@@ -1,7 +1,7 @@
 //! `restpg-edge ingest …`
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -19,7 +19,9 @@ enum InputError {
     Stdin(#[source] std::io::Error),
     #[error("standard input is longer than {} MiB", bytes_max >> 20)]
     TooLong { bytes_max: u64 },
-    #[error("{lost} files or lines were left out; the rest is stored")]
+    #[error("there is no {}", path.display())]
+    NothingThere { path: PathBuf },
+    #[error("left out: {lost} files or lines; the rest is stored")]
     Lost { lost: usize },
 }
 
@@ -28,6 +30,7 @@ impl Explain for InputError {
         match self {
             Self::Stdin(_) => "unreadable_stdin",
             Self::TooLong { .. } => "stdin_too_long",
+            Self::NothingThere { .. } => "no_such_path",
             Self::Lost { .. } => "left_out",
         }
     }
@@ -35,7 +38,9 @@ impl Explain for InputError {
     fn exit(&self) -> Exit {
         match self {
             Self::Stdin(_) => Exit::Failed,
-            Self::TooLong { .. } | Self::Lost { .. } => Exit::InvalidData,
+            Self::TooLong { .. } | Self::NothingThere { .. } | Self::Lost { .. } => {
+                Exit::InvalidData
+            }
         }
     }
 
@@ -45,6 +50,7 @@ impl Explain for InputError {
             Self::TooLong { .. } => {
                 Some("Split it, or raise [ingest] file_mib_max in the config file.".into())
             }
+            Self::NothingThere { .. } => Some("Check the path.".into()),
             Self::Lost { .. } => Some("Mend what is named and run the same command again.".into()),
         }
     }
@@ -53,6 +59,13 @@ impl Explain for InputError {
 pub(super) fn run(context: &Context, arguments: IngestArguments) -> Result<Option<Exit>, Error> {
     let user = User::parse(&arguments.user)?;
     let request = request(context, arguments)?;
+    // A mistyped path must not bring a profile into being.
+    let is_missing = |input: &Input| matches!(input, Input::Path(path) if !path.exists());
+    if let Some(Input::Path(path)) = request.inputs.first()
+        && request.inputs.iter().all(is_missing)
+    {
+        return Err(InputError::NothingThere { path: path.clone() }.into());
+    }
     let mut store = ProfileStore::open_or_create(&context.paths, &user)?;
     interrupt::install();
     let bar = context.output.count_bar("reading");

@@ -63,7 +63,9 @@ fn stops(template_texts: &[String], reasoning: &str) -> Vec<String> {
     stops.extend(template_texts.iter().cloned());
     stops.push(INSTRUCTION.to_owned());
     for opening in [OPENING_PROFILE, OPENING_PLAN] {
-        stops.push(opening.lines().next().unwrap_or_default().to_owned());
+        // Its phrase, and the label of the first note.
+        let lines = opening.lines().map(|line| line.trim_start_matches("- ").to_owned());
+        stops.extend(lines);
     }
     // Small models number the points anew: what follows the bullet is what counts.
     let points = reasoning.lines().map(|line| line.trim_start_matches(['-', '*', '•', '+', ' ']));
@@ -220,6 +222,7 @@ mod tests {
         let stops = stops(&["<|im_end|>".to_owned()], reasoning);
         for expected in [
             "Notes on the writer of these passages:",
+            "Tone:",
             "<|im_end|>",
             "The writer prefers very short sentences.",
         ] {

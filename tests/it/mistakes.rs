@@ -31,6 +31,13 @@ fn an_empty_profile() {
 }
 
 #[test]
+fn a_mistyped_path_makes_no_profile() {
+    let home = Home::new();
+    home.run(["ingest", "--user", "me", "/no/such/folder"]).exits(4).says(&["/no/such/folder"]);
+    home.run(["profile", "list", "--user", "me"]).exits(3);
+}
+
+#[test]
 fn a_model_that_is_not_there() {
     let home = Home::new();
     home.run_with_input(["ingest", "--user", "me", "-"], "text").exits(0);

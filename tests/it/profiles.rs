@@ -75,7 +75,7 @@ fn bad_files_and_lines_are_named_and_the_rest_goes_in() {
     let arguments = ["--json", "ingest", "--user", "me", notes.to_str().unwrap()];
     for _ in 0..2 {
         // The same complaint again: what could not be used is not taken for done.
-        let said = home.run(arguments).exits(4).says(&["left_out", "3 files or lines"]);
+        let said = home.run(arguments).exits(4).says(&["left_out", "left out: 3"]);
         let report = said.json();
         assert_eq!(report["files"]["failed"], 1, "{report:#}");
         let lines: Vec<&Value> = report["problems"]
