@@ -50,7 +50,9 @@ impl Paths {
     /// [`NoHome`] where neither a folder is given nor the system knows the home directory.
     pub fn resolve(home: Option<&Path>) -> Result<Self, NoHome> {
         let (config, data) = if let Some(home) = home {
-            (home.to_owned(), home.to_owned())
+            // Other programs are told of these folders while they stand elsewhere.
+            let home = std::path::absolute(home).map_err(|_| NoHome)?;
+            (home.clone(), home)
         } else {
             let base = etcetera::choose_base_strategy().map_err(|_| NoHome)?;
             (base.config_dir().join(APPLICATION), base.data_dir().join(APPLICATION))

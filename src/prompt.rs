@@ -22,7 +22,9 @@ pub const OPENING_PROFILE: &str = "Notes on the writer of these passages:\n- Ton
 pub const OPENING_PLAN: &str = "Notes on this text:\n- Tone:";
 /// Texts of the layout that an answer must not contain: where a model writes one, its answer is
 /// over.
-pub const LAYOUT_TEXTS: [&str; 4] = ["<passage", "</passage", "<request>", "</request>"];
+pub const LAYOUT_TEXTS: [&str; 4] = ["<passage", CLOSING_TAG, "<request>", "</request>"];
+/// What ends a passage, and so the answer; the bracket need not follow.
+pub const CLOSING_TAG: &str = "</passage";
 
 /// How much of the request stands in the marker as the title of what is to be written; the whole
 /// of it stands in the prompt.

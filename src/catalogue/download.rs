@@ -72,6 +72,7 @@ pub(super) fn fetch(
         match fetch_once(url, partial, progress)? {
             Attempt::Complete => return Ok(()),
             Attempt::Broken(now, error) => {
+                progress.advance(now)?;
                 fruitless = if now > have { 0 } else { fruitless + 1 };
                 have = now;
                 if fruitless == FRUITLESS_ATTEMPTS_MAX {

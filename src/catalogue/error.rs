@@ -182,7 +182,9 @@ impl Explain for CatalogueError {
             Self::NotAnnounced { .. } => "Give the hash yourself: --sha256 HEX.".into(),
             Self::Unusable(error) => return error.help(),
             Self::Io { .. } => "Check the folder's permissions and the free space.".into(),
-            Self::Interrupted => "Run the same command again to go on.".into(),
+            Self::Interrupted => "Run the same command again: downloads go on where they stopped, \
+                 packages after the last whole one."
+                .into(),
         })
     }
 }

@@ -166,19 +166,26 @@ pub fn pull(
     let target = target(&request.origin, request.sha256.as_deref(), &mut progress)?;
 
     let blob = store.file_of(&target.sha256);
-    match store.installed()?.remove(&name) {
-        Some(here) if here.sha256 == target.sha256 && blob.is_file() => return Ok((here, false)),
-        Some(here) if here.sha256 != target.sha256 && store.file_of(&here.sha256).is_file() => {
-            return Err(CatalogueError::NameTaken { name });
-        }
-        _ => {}
+    let here = store.installed()?.remove(&name);
+    if let Some(other) = here.as_ref().filter(|here| here.sha256 != target.sha256)
+        && store.file_of(&other.sha256).is_file()
+    {
+        return Err(CatalogueError::NameTaken { name });
     }
-    // Another name may have the same file, or an earlier pull ended before it wrote the name.
+    // The file may be here already: under this name, under another, or because an earlier pull
+    // ended before it wrote the name. One that was damaged since is fetched again.
     let fetched = match blob.is_file().then(|| check(&name, &blob, &target.sha256, &mut progress)) {
         Some(Ok(())) => false,
         Some(Err(CatalogueError::Interrupted)) => return Err(CatalogueError::Interrupted),
         Some(Err(_)) | None => true,
     };
+    if !fetched {
+        // Parts that an earlier pull left behind when it ended too early to remove them.
+        let _ = fs::remove_dir_all(partial.join(&target.sha256));
+        if let Some(here) = here {
+            return Ok((here, false));
+        }
+    }
     let origin = if fetched {
         fetch(&name, &target, &partial, &blob, &mut progress)?
     } else {
@@ -387,10 +394,10 @@ fn check(
 
 /// Moves a finished file to its place, read-only.
 fn place(file: &Path, blob: &Path) -> io::Result<()> {
-    let mut permissions = fs::metadata(file)?.permissions();
-    permissions.set_readonly(true);
-    fs::set_permissions(file, permissions)?;
     fs::rename(file, blob)?;
+    let mut permissions = fs::metadata(blob)?.permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(blob, permissions)?;
     File::open(blob.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 

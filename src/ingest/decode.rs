@@ -10,6 +10,8 @@ const UTF_16_SAMPLE_BYTES: usize = 4096;
 /// Bytes that are no UTF-8 in a text that else is, above which it is taken for another encoding.
 const BROKEN_PER_THOUSAND_MAX: usize = 5;
 
+const UTF_8_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A decoded text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Decoded {
@@ -24,6 +26,7 @@ pub(super) struct Decoded {
 /// # Errors
 /// A sentence where the bytes are no text.
 pub(super) fn text(bytes: &[u8]) -> Result<Decoded, &'static str> {
+    let bytes = bytes.strip_prefix(UTF_8_MARK).unwrap_or(bytes);
     if let Some(decoded) = nearly_utf8(bytes) {
         return Ok(decoded);
     }

