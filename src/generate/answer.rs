@@ -1,5 +1,7 @@
 //! The second phase: the answer, free of marker, reasoning and template.
 
+use std::collections::HashSet;
+
 use super::Event;
 use super::decoder::Decoder;
 use super::stream::{StopFilter, Utf8Stream};
@@ -40,18 +42,18 @@ pub(super) fn write(
 ) -> Result<Answer, LlamaError> {
     let stops = stops(decoder.model().template_texts(), reasoning);
     // An answer has at least one word: a turn may not end before it.
-    let mut banned = decoder.model().turn_ends().to_vec();
+    let mut banned = decoder.model().turn_ends().clone();
     let n_turn_ends = banned.len();
     let start = decoder.len();
     loop {
         let filter = StopFilter::new(stops.clone());
-        match attempt(decoder, filter, &banned, n_turn_ends, tokens_max, on_event)? {
+        match attempt(decoder, filter, &banned, tokens_max, on_event)? {
             Attempt::Done(answer) => return Ok(answer),
             Attempt::Nothing(_) if banned.len() >= n_turn_ends + RETRIES_MAX => {
                 return Ok(Answer::default());
             }
             Attempt::Nothing(first) => {
-                banned.push(first);
+                banned.insert(first);
                 decoder.rewind(start)?;
             }
         }
@@ -102,8 +104,7 @@ enum End {
 fn attempt(
     decoder: &mut Decoder<'_, '_>,
     mut filter: StopFilter,
-    banned: &[Token],
-    n_turn_ends: usize,
+    banned: &HashSet<Token>,
     tokens_max: usize,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Attempt, LlamaError> {
@@ -111,6 +112,7 @@ fn attempt(
     // The answer begins a line; its own leading white space is dropped anyway.
     let _ = filter.push("\n");
     let mut stream = Utf8Stream::default();
+    let none = HashSet::new();
     let mut first = None;
     let mut n_tokens = 0;
     let end = loop {
@@ -119,8 +121,8 @@ fn attempt(
         }
         let banned = match first {
             None => banned,
-            Some(_) if teller.is_empty() => &banned[..n_turn_ends],
-            Some(_) => &[],
+            Some(_) if teller.is_empty() => decoder.model().turn_ends(),
+            Some(_) => &none,
         };
         let Some(token) = decoder.sample(banned)? else { break End::Turn };
         first.get_or_insert(token);

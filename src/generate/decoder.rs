@@ -1,5 +1,6 @@
 //! The loop that both phases share: sample, check, decode.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -52,7 +53,7 @@ impl<'model, 'run> Decoder<'model, 'run> {
 
     /// The next token, not yet part of the sequence; `None` where the model ends its turn. None
     /// of `banned` is picked.
-    pub(super) fn sample(&mut self, banned: &[Token]) -> Result<Option<Token>, LlamaError> {
+    pub(super) fn sample(&mut self, banned: &HashSet<Token>) -> Result<Option<Token>, LlamaError> {
         let token = self.sampler.sample(self.session.logits(), banned)?;
         self.first_token.get_or_insert_with(Instant::now);
         Ok((!self.model.ends_turn(token)).then_some(token))

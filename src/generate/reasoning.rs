@@ -1,5 +1,7 @@
 //! The first phase: a list of points, up to its natural end or its budget, then the marker.
 
+use std::collections::HashSet;
+
 use super::Event;
 use super::decoder::Decoder;
 use super::stream::Utf8Stream;
@@ -23,13 +25,14 @@ pub(super) fn write(
     let mut stream = Utf8Stream::default();
     let mut text = lead.to_owned();
     let mut told = 0;
+    let none = HashSet::new();
     let kept = loop {
         if tokens.len() >= tokens_max || decoder.interrupted() {
             break without_unfinished_point(&text);
         }
         // A list without a first point is no list: the model may not end before it.
         let model = decoder.model();
-        let banned = if has_a_point(&text[lead.len()..]) { &[] } else { model.turn_ends() };
+        let banned = if has_a_point(&text[lead.len()..]) { &none } else { model.turn_ends() };
         let Some(token) = decoder.sample(banned)? else {
             break text.trim_end();
         };

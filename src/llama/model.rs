@@ -1,5 +1,6 @@
 //! A loaded model: its vocabulary, its chat template, its size.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -46,7 +47,7 @@ pub struct Model {
     layout: chat::Layout,
     /// Texts that would become special tokens although nobody meant them to.
     unwanted: Vec<String>,
-    turn_ends: Vec<Token>,
+    turn_ends: HashSet<Token>,
     // Dropped last: the model must be freed before llama.cpp is shut down.
     runtime: Runtime,
 }
@@ -101,12 +102,12 @@ impl Model {
     /// Whether `token` ends the turn: an end token, or any other that is never part of a text.
     #[must_use]
     pub fn ends_turn(&self, token: Token) -> bool {
-        self.turn_ends.binary_search(&token).is_ok()
+        self.turn_ends.contains(&token)
     }
 
-    /// The tokens that end a turn, in ascending order.
+    /// The tokens that end a turn.
     #[must_use]
-    pub fn turn_ends(&self) -> &[Token] {
+    pub fn turn_ends(&self) -> &HashSet<Token> {
         &self.turn_ends
     }
 

@@ -4,6 +4,8 @@
 //! the 3 % that sampling may cost on a small model. Only the most likely candidates can survive
 //! top-k, so only those are handed to the chain; the outcome is the same.
 
+use std::collections::HashSet;
+
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::data::LlamaTokenData;
 use llama_cpp_2::token::data_array::LlamaTokenDataArray;
@@ -79,7 +81,7 @@ impl Sampler {
     ///
     /// # Errors
     /// [`LlamaError::NotFinite`] where no logit is a number.
-    pub fn sample(&mut self, logits: &[f32], banned: &[Token]) -> Result<Token, LlamaError> {
+    pub fn sample(&mut self, logits: &[f32], banned: &HashSet<Token>) -> Result<Token, LlamaError> {
         let wanted = self.candidates_max + banned.len();
         select_largest(logits, wanted, &mut self.selection);
         let mut candidates: Vec<LlamaTokenData> = self.selection.clone();
@@ -165,7 +167,7 @@ mod tests {
             for round in 0..300 {
                 // Little changes from round to round, so that penalties decide.
                 let logits = logits(round / 50);
-                let token = ours.sample(&logits, &[]).unwrap();
+                let token = ours.sample(&logits, &HashSet::new()).unwrap();
                 assert_eq!(token, sample_from_all(&mut whole, &logits), "round {round}");
                 ours.accept(token);
                 whole.accept(token);
@@ -177,8 +179,8 @@ mod tests {
     fn a_banned_token_is_never_picked() {
         let logits = logits(0);
         let mut sampler = Sampler::new(&sampling(0.0), VOCABULARY);
-        let first = sampler.sample(&logits, &[]).unwrap();
-        let second = sampler.sample(&logits, &[first]).unwrap();
+        let first = sampler.sample(&logits, &HashSet::new()).unwrap();
+        let second = sampler.sample(&logits, &HashSet::from([first])).unwrap();
         assert_ne!(first, second);
     }
 
@@ -186,7 +188,9 @@ mod tests {
     fn the_same_seed_picks_the_same_tokens() {
         let run = |seed| {
             let mut sampler = Sampler::new(&Sampling { seed, ..sampling(1.0) }, VOCABULARY);
-            (0..50).map(|round| sampler.sample(&logits(round), &[]).unwrap()).collect::<Vec<_>>()
+            (0..50)
+                .map(|round| sampler.sample(&logits(round), &HashSet::new()).unwrap())
+                .collect::<Vec<_>>()
         };
         assert_eq!(run(1), run(1));
         assert_ne!(run(1), run(2));
@@ -195,6 +199,9 @@ mod tests {
     #[test]
     fn logits_that_are_no_numbers_are_an_error() {
         let mut sampler = Sampler::new(&sampling(0.5), 8);
-        assert!(matches!(sampler.sample(&[f32::NAN; 8], &[]), Err(LlamaError::NotFinite)));
+        assert!(matches!(
+            sampler.sample(&[f32::NAN; 8], &HashSet::new()),
+            Err(LlamaError::NotFinite)
+        ));
     }
 }
