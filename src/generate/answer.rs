@@ -32,8 +32,8 @@ enum Attempt {
     Nothing(Token),
 }
 
-/// Writes the answer from here on. An answer that begins with a stop (the marker again, the
-/// reasoning again, a tag of the layout) is begun anew without its first token.
+/// Writes the answer from here on. An answer that begins with a stop (a tag of the layout, a line
+/// of the reasoning again) is begun anew without its first token.
 pub(super) fn write(
     decoder: &mut Decoder<'_, '_>,
     reasoning: &str,
