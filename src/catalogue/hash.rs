@@ -1,7 +1,7 @@
 //! SHA-256 of files, with progress.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -31,5 +31,31 @@ pub(super) fn sha256_of_file(
         if !on_bytes(total) {
             return Err(io::ErrorKind::Interrupted.into());
         }
+    }
+}
+
+/// Hashes and counts what is written to it.
+#[derive(Default)]
+pub(super) struct HashWriter {
+    hasher: Sha256,
+    size_bytes: u64,
+}
+
+impl HashWriter {
+    /// The SHA-256 in hex, and how many bytes there were.
+    pub(super) fn finish(self) -> (String, u64) {
+        (hex::encode(self.hasher.finalize()), self.size_bytes)
+    }
+}
+
+impl Write for HashWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.hasher.update(bytes);
+        self.size_bytes += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

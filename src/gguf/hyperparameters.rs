@@ -23,6 +23,21 @@ pub enum Architecture {
     Qwen3,
     /// Gemma 3, text.
     Gemma3,
+    /// BERT: MiniLM, bge, Contriever. Embeds; writes nothing.
+    Bert,
+    /// BERT with rotated positions and a gated feed-forward layer: nomic-embed.
+    NomicBert,
+}
+
+/// How the embeddings of a text's tokens become one, as llama.cpp numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// Their mean.
+    Mean,
+    /// The first one.
+    Cls,
+    /// The last one.
+    Last,
 }
 
 impl Architecture {
@@ -33,6 +48,8 @@ impl Architecture {
             Some("qwen2") => Ok(Self::Qwen2),
             Some("qwen3") => Ok(Self::Qwen3),
             Some("gemma3") => Ok(Self::Gemma3),
+            Some("bert") => Ok(Self::Bert),
+            Some("nomic-bert") => Ok(Self::NomicBert),
             Some(other) => {
                 Err(GgufError::Architecture { architecture: other.chars().take(64).collect() })
             }
@@ -48,7 +65,15 @@ impl Architecture {
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
             Self::Gemma3 => "gemma3",
+            Self::Bert => "bert",
+            Self::NomicBert => "nomic-bert",
         }
+    }
+
+    /// Whether it turns a text into a vector instead of writing.
+    #[must_use]
+    pub fn embeds(self) -> bool {
+        matches!(self, Self::Bert | Self::NomicBert)
     }
 }
 
@@ -73,6 +98,11 @@ pub struct Hyperparameters {
     pub head_dim: u32,
     /// Tokens of the vocabulary.
     pub n_vocab: u32,
+    /// Kinds of segments that an embedding model tells apart.
+    pub n_token_types: u32,
+    /// How an embedding model makes one vector of a text; `None` where the file does not say, and
+    /// of models that write.
+    pub pooling: Option<Pooling>,
 }
 
 impl Hyperparameters {
@@ -93,9 +123,12 @@ impl Hyperparameters {
             return keys.fail("attention.head_count_kv", what);
         }
         let n_ff = keys.per_layer("feed_forward_length", n_layer, 1..=1 << 20, None)?;
+        let embeds = architecture.embeds();
+        // Two tokens begin and end every text that is embedded; each takes a position.
+        let n_ctx_min = if embeds { 2 } else { 1 };
         let sizes = Self {
             architecture,
-            n_ctx_train: keys.required("context_length", 1..=MAX_U31)? as u32,
+            n_ctx_train: keys.required("context_length", n_ctx_min..=MAX_U31)? as u32,
             n_embd: n_embd as u32,
             n_layer: n_layer as u32,
             n_ff: n_ff as u32,
@@ -103,10 +136,12 @@ impl Hyperparameters {
             n_head_kv: n_head_kv as u32,
             head_dim: head_dim(&keys, n_embd, n_head)? as u32,
             n_vocab,
+            n_token_types: if embeds { keys.token_types()? } else { 0 },
+            pooling: if embeds { keys.pooling()? } else { None },
         };
-        keys.check_numbers()?;
+        keys.check_numbers(architecture)?;
         keys.check_rope_scaling()?;
-        keys.check_absent()?;
+        keys.check_absent(architecture)?;
         if architecture == Architecture::Gemma3 {
             keys.check_sliding_window(n_layer)?;
         }
@@ -137,7 +172,8 @@ fn head_dim(keys: &Keys<'_>, n_embd: u64, n_head: u64) -> Result<u64, GgufError>
             return keys.fail(name, format!("is {found}, but heads are {head_dim} wide"));
         }
     }
-    if keys.prefix == "qwen2" && head_dim * n_head != n_embd {
+    let must_be_square = matches!(keys.prefix, "qwen2" | "bert" | "nomic-bert");
+    if must_be_square && head_dim * n_head != n_embd {
         let what = format!("{n_head} heads of {head_dim} do not make {n_embd}");
         return keys.fail("attention.head_count", what);
     }
@@ -225,8 +261,33 @@ impl Keys<'_> {
         }
     }
 
-    fn check_numbers(&self) -> Result<(), GgufError> {
-        let epsilon = "attention.layer_norm_rms_epsilon";
+    /// The kinds of segments; llama.cpp refuses a file without them.
+    fn token_types(&self) -> Result<u32, GgufError> {
+        let key = "tokenizer.ggml.token_type_count";
+        match self.header.unsigned(key)? {
+            Some(count @ 1..=16) => Ok(count as u32),
+            Some(count) => Err(GgufError::key(key, format!("is {count}; it must be 1 to 16"))),
+            None => Err(GgufError::key(key, "is missing")),
+        }
+    }
+
+    fn pooling(&self) -> Result<Option<Pooling>, GgufError> {
+        let key = "pooling_type";
+        match self.optional(key, 0..=4)? {
+            None | Some(0) => Ok(None),
+            Some(1) => Ok(Some(Pooling::Mean)),
+            Some(2) => Ok(Some(Pooling::Cls)),
+            Some(3) => Ok(Some(Pooling::Last)),
+            Some(_) => self.fail(key, "is that of a model that ranks, not one that embeds"),
+        }
+    }
+
+    fn check_numbers(&self, architecture: Architecture) -> Result<(), GgufError> {
+        let epsilon = if architecture.embeds() {
+            "attention.layer_norm_epsilon"
+        } else {
+            "attention.layer_norm_rms_epsilon"
+        };
         if self.float(epsilon, 1e-12..=0.1)?.is_none() {
             return self.fail(epsilon, "is missing");
         }
@@ -256,16 +317,19 @@ impl Keys<'_> {
 
     /// Keys of variants that this program does not run; llama.cpp aborts on several of them when
     /// the rest of the file does not go with them.
-    fn check_absent(&self) -> Result<(), GgufError> {
+    fn check_absent(&self, architecture: Architecture) -> Result<(), GgufError> {
         for key in [
             "expert_count",
             "expert_used_count",
             "expert_group_count",
             "expert_group_used_count",
             "nextn_predict_layers",
-            "pooling_type",
+            "moe_every_n_layers",
         ] {
             self.optional(key, 0..=0)?;
+        }
+        if !architecture.embeds() {
+            self.optional("pooling_type", 0..=0)?;
         }
         for key in [
             "classifier.pooling_type",
@@ -279,9 +343,10 @@ impl Keys<'_> {
                 return self.fail(key, "is of a kind of model that is not supported");
             }
         }
-        match self.header.get(&self.name("attention.causal")) {
-            None | Some(Value::Bool(true)) => {}
-            Some(_) => return self.fail("attention.causal", "must be true"),
+        match (self.header.get(&self.name("attention.causal")), architecture.embeds()) {
+            (None | Some(Value::Bool(true)), false) | (Some(Value::Bool(false)), true) => {}
+            (_, false) => return self.fail("attention.causal", "must be true"),
+            (_, true) => return self.fail("attention.causal", "must be false"),
         }
         for key in ["general.tensor_extra.name", "general.tensor_extra.prec_a4"] {
             if self.header.get(key).is_some() {

@@ -12,17 +12,21 @@ mod error;
 mod header;
 mod hyperparameters;
 mod map;
+mod quantize;
 mod tensor;
 mod tensor_table;
 mod value;
 mod vocabulary;
+mod write;
 
 pub use error::GgufError;
 pub use header::Header;
-pub use hyperparameters::{Architecture, Hyperparameters};
+pub use hyperparameters::{Architecture, Hyperparameters, Pooling};
 pub use map::ModelFile;
+pub use quantize::encode;
 pub use tensor::{TensorInfo, TensorType};
 pub use value::{Array, Value};
+pub use write::{Metadata, Tensor, write};
 
 /// A model file whose header, hyperparameters, tensors and vocabulary have all been checked.
 #[derive(Debug)]

@@ -66,6 +66,11 @@ impl TensorType {
         })
     }
 
+    /// The format's number.
+    pub(super) fn number(self) -> u32 {
+        (0..).find(|&number| Self::from_number(number) == Some(self)).unwrap_or_default()
+    }
+
     /// Elements and bytes of one block.
     fn block(self) -> (usize, usize) {
         match self {

@@ -31,8 +31,10 @@ pub(super) fn check(header: &Header<'_>, sizes: &Hyperparameters) -> Result<(), 
             );
             return Err(GgufError::tensor(tensor.name, what));
         }
-        // ggml adds and multiplies vectors (norms, biases, frequencies) as 32-bit floats only.
-        if expected.dimensions.len() == 1 && tensor.kind != TensorType::F32 {
+        // ggml adds and multiplies vectors (norms, biases, frequencies) as 32-bit floats only; a row
+        // of the token types is such a vector.
+        let is_vector = expected.dimensions.len() == 1 || tensor.name == "token_types.weight";
+        if is_vector && tensor.kind != TensorType::F32 {
             let what = format!("is {:?}; it must be F32", tensor.kind);
             return Err(GgufError::tensor(tensor.name, what));
         }
@@ -57,7 +59,61 @@ fn same_shape(found: &[u64], expected: &[u64]) -> bool {
 }
 
 fn table(sizes: &Hyperparameters) -> HashMap<String, Expected> {
-    use Architecture::{Gemma3, Llama, Qwen2, Qwen3};
+    if sizes.architecture.embeds() { embedding_table(sizes) } else { writing_table(sizes) }
+}
+
+/// The tensors of a model that turns a text into a vector.
+fn embedding_table(sizes: &Hyperparameters) -> HashMap<String, Expected> {
+    let [embd, ff, vocab, context, types] =
+        [sizes.n_embd, sizes.n_ff, sizes.n_vocab, sizes.n_ctx_train, sizes.n_token_types]
+            .map(u64::from);
+    let kv = u64::from(sizes.head_dim) * u64::from(sizes.n_head_kv);
+    let is_bert = sizes.architecture == Architecture::Bert;
+    let mut table = HashMap::new();
+    let mut add = |name: String, dimensions: &[u64], required: bool| {
+        let dimensions = dimensions.to_vec();
+        table.insert(name, Expected { dimensions, required });
+    };
+    add("token_embd.weight".into(), &[embd, vocab], true);
+    add("token_types.weight".into(), &[embd, types], false);
+    add("token_embd_norm.weight".into(), &[embd], true);
+    add("token_embd_norm.bias".into(), &[embd], true);
+    if is_bert {
+        add("position_embd.weight".into(), &[embd, context], true);
+    }
+    for layer in 0..sizes.n_layer {
+        let mut block = |name: &str, dimensions: &[u64], required: bool| {
+            add(format!("blk.{layer}.{name}"), dimensions, required);
+        };
+        if is_bert {
+            block("attn_q.weight", &[embd, embd], true);
+            block("attn_k.weight", &[embd, kv], true);
+            block("attn_v.weight", &[embd, kv], true);
+            block("attn_q.bias", &[embd], false);
+            block("attn_k.bias", &[kv], false);
+            block("attn_v.bias", &[kv], false);
+        } else {
+            block("attn_qkv.weight", &[embd, embd + 2 * kv], true);
+            block("attn_qkv.bias", &[embd + 2 * kv], false);
+            block("ffn_gate.weight", &[embd, ff], true);
+        }
+        block("attn_output.weight", &[embd, embd], true);
+        block("attn_output.bias", &[embd], false);
+        block("attn_output_norm.weight", &[embd], true);
+        block("attn_output_norm.bias", &[embd], true);
+        block("ffn_up.weight", &[embd, ff], true);
+        block("ffn_up.bias", &[ff], false);
+        block("ffn_down.weight", &[ff, embd], true);
+        block("ffn_down.bias", &[embd], false);
+        block("layer_output_norm.weight", &[embd], true);
+        block("layer_output_norm.bias", &[embd], true);
+    }
+    table
+}
+
+/// The tensors of a model that writes.
+fn writing_table(sizes: &Hyperparameters) -> HashMap<String, Expected> {
+    use Architecture::{Bert, Gemma3, Llama, NomicBert, Qwen2, Qwen3};
 
     let architecture = sizes.architecture;
     let [embd, ff, vocab, head] =
@@ -77,7 +133,7 @@ fn table(sizes: &Hyperparameters) -> HashMap<String, Expected> {
     match architecture {
         Llama => add("rope_freqs.weight".into(), &[head / 2], false),
         Qwen2 => add("output.bias".into(), &[vocab], false),
-        Qwen3 | Gemma3 => {}
+        Qwen3 | Gemma3 | Bert | NomicBert => {}
     }
     for layer in 0..sizes.n_layer {
         let mut block = |name: &str, dimensions: &[u64], required: bool| {

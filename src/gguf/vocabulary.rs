@@ -6,6 +6,8 @@ use super::value::{Array, Value, ValueType};
 use super::{GgufError, Header};
 
 const TOKENS_MAX: usize = 1 << 20;
+/// The largest vocabulary of a BERT, LaBSE's, has 501,153.
+const WORDPIECE_TOKENS_MAX: usize = 1 << 19;
 const TOKEN_BYTES_MAX: usize = 1024;
 const MERGE_BYTES_MAX: usize = 2048;
 /// llama.cpp searches a text once for each special token.
@@ -72,6 +74,8 @@ enum Tokenizer {
     Bpe,
     /// `llama`: SentencePiece with scores and byte tokens.
     Spm,
+    /// `bert`: WordPiece.
+    Wpm,
 }
 
 /// Checks the vocabulary and returns the number of its tokens.
@@ -79,7 +83,10 @@ pub(super) fn check(header: &Header<'_>) -> Result<u32, GgufError> {
     let tokenizer = match header.text(MODEL)? {
         Some("gpt2") => Tokenizer::Bpe,
         Some("llama") => Tokenizer::Spm,
-        Some(_) => return Err(GgufError::key(MODEL, "is neither \"gpt2\" nor \"llama\"")),
+        Some("bert") => Tokenizer::Wpm,
+        Some(_) => {
+            return Err(GgufError::key(MODEL, "is none of \"gpt2\", \"llama\" and \"bert\""));
+        }
         None => return Err(GgufError::key(MODEL, "is missing")),
     };
     let tokens = strings(header, TOKENS)?;
@@ -93,6 +100,7 @@ pub(super) fn check(header: &Header<'_>) -> Result<u32, GgufError> {
     match tokenizer {
         Tokenizer::Bpe => check_bpe(header)?,
         Tokenizer::Spm => check_byte_tokens(&texts)?,
+        Tokenizer::Wpm => check_wordpiece(header, n_tokens)?,
     }
     check_special_tokens(header, tokenizer, n_tokens)?;
     check_template(header)?;
@@ -156,6 +164,10 @@ fn check_types(
         let Value::Signed(kind @ 0..=6) = kind else {
             return fail("is no token type");
         };
+        if kind == TOKEN_TYPE_BYTE && tokenizer == Tokenizer::Wpm {
+            // llama.cpp aborts on one while it loads the vocabulary.
+            return fail("says byte, but WordPiece has no tokens for bytes");
+        }
         if kind == TOKEN_TYPE_BYTE && !is_byte_token(text) {
             return fail("says byte, but the token is not of the form <0xHH>");
         }
@@ -234,6 +246,29 @@ fn check_byte_tokens(texts: &HashSet<&[u8]>) -> Result<(), GgufError> {
     }
 }
 
+/// Texts begin and end with tokens that llama.cpp numbers as BERT does unless the file says
+/// otherwise; it would abort on a text where such a number names no token.
+fn check_wordpiece(header: &Header<'_>, n_tokens: usize) -> Result<(), GgufError> {
+    if n_tokens > WORDPIECE_TOKENS_MAX {
+        return Err(GgufError::key(TOKENS, format!("holds {n_tokens} tokens")));
+    }
+    for (name, default) in [
+        ("bos_token_id", 101),
+        ("seperator_token_id", 102),
+        ("unknown_token_id", 100),
+        ("padding_token_id", 0),
+    ] {
+        let key = format!("tokenizer.ggml.{name}");
+        if header.unsigned(&key)?.is_none() && n_tokens <= default {
+            return Err(GgufError::key(&key, "is missing"));
+        }
+    }
+    for name in ["normalizer.lowercase", "normalizer.strip_accents"] {
+        flag(header, &format!("tokenizer.ggml.{name}"))?;
+    }
+    Ok(())
+}
+
 fn check_special_tokens(
     header: &Header<'_>,
     tokenizer: Tokenizer,
@@ -254,6 +289,9 @@ fn check_special_tokens(
         if is_id {
             in_vocabulary(key)?;
         }
+    }
+    if tokenizer == Tokenizer::Wpm {
+        return Ok(());
     }
     let pre = header.text(PRE)?.unwrap_or_default();
     let adds_bos = tokenizer == Tokenizer::Spm || PRE_TOKENIZERS_WITH_BOS.contains(&pre);

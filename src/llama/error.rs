@@ -23,6 +23,18 @@ pub enum LlamaError {
         /// The model file.
         path: PathBuf,
     },
+    /// A model that turns texts into vectors was to write.
+    #[error("{} is an embedding model: it cannot write", path.display())]
+    EmbedsOnly {
+        /// The model file.
+        path: PathBuf,
+    },
+    /// A model that writes was to turn a text into a vector.
+    #[error("{} is no embedding model", path.display())]
+    DoesNotEmbed {
+        /// The model file.
+        path: PathBuf,
+    },
     /// Not enough memory for the context, or a setting that the model cannot run with.
     #[error("llama.cpp cannot make a context of {context_tokens} tokens")]
     Context {
@@ -52,6 +64,7 @@ impl Explain for LlamaError {
             Self::Backend { .. } => "llama_backend",
             Self::Gguf(error) => error.kind(),
             Self::Load { .. } => "malformed_model",
+            Self::EmbedsOnly { .. } | Self::DoesNotEmbed { .. } => "wrong_kind_of_model",
             Self::Context { .. } => "no_context",
             Self::NotFinite => "damaged_model",
             Self::ContextFull { .. } => "context_full",
@@ -62,6 +75,7 @@ impl Explain for LlamaError {
     fn exit(&self) -> Exit {
         match self {
             Self::Gguf(_) | Self::Load { .. } | Self::NotFinite => Exit::InvalidData,
+            Self::EmbedsOnly { .. } | Self::DoesNotEmbed { .. } => Exit::Usage,
             Self::Backend { .. }
             | Self::Context { .. }
             | Self::ContextFull { .. }
@@ -76,6 +90,14 @@ impl Explain for LlamaError {
             Self::Load { .. } => {
                 Some("Run again with -v to see what llama.cpp says of the file.".into())
             }
+            Self::EmbedsOnly { .. } => Some(
+                "Name a model that writes with --model or [model] name; `restpg-edge model list` \
+                 shows which."
+                    .into(),
+            ),
+            Self::DoesNotEmbed { .. } => Some(
+                "Name an embedding model in [retrieve] embedder, such as all-minilm-l6-v2.".into(),
+            ),
             Self::Context { .. } | Self::ContextFull { .. } => Some(
                 "Lower [model] context_tokens, --k or --max-tokens, or take a smaller model."
                     .into(),

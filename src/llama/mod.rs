@@ -1,16 +1,19 @@
 //! Running a model: the only place that names `llama_cpp_2`.
 //!
 //! A [`Model`] is loaded from a file that `gguf/` has checked; a [`Session`] decodes one sequence
-//! of tokens on it; a [`Sampler`] picks the next one. Nothing here knows of prompts, profiles or
+//! of tokens on it; a [`Sampler`] picks the next one; an [`Embedder`] turns texts into vectors. Nothing here knows of prompts, profiles or
 //! terminals: tokens, texts and logits only.
 
 mod chat;
+mod embedder;
 mod error;
 mod model;
 mod sampler;
 mod session;
+mod wordpiece;
 
 pub use chat::{Message, Role};
+pub use embedder::Embedder;
 pub use error::LlamaError;
 pub use llama_cpp_2::token::LlamaToken as Token;
 pub use model::{Model, Runtime, physical_cores};

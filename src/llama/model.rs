@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::path::Path;
+use std::sync::Arc;
 
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_backend::LlamaBackend;
@@ -14,11 +15,15 @@ use super::chat::{self, Message};
 use super::{LlamaError, Session, Token};
 use crate::gguf::{self, ModelFile};
 
-/// llama.cpp, started once in a process. Its log goes to `tracing`.
-#[derive(Debug)]
-pub struct Runtime(LlamaBackend);
+/// llama.cpp, started once in a process and shared by the models in it. Its log goes to `tracing`.
+#[derive(Debug, Clone)]
+pub struct Runtime(Arc<LlamaBackend>);
 
 impl Runtime {
+    pub(super) fn backend(&self) -> &LlamaBackend {
+        &self.0
+    }
+
     /// Starts llama.cpp.
     ///
     /// # Errors
@@ -26,7 +31,7 @@ impl Runtime {
     pub fn start() -> Result<Self, LlamaError> {
         send_logs_to_tracing(LogOptions::default());
         LlamaBackend::init()
-            .map(Self)
+            .map(|backend| Self(Arc::new(backend)))
             .map_err(|error| LlamaError::Backend { reason: error.to_string() })
     }
 }
@@ -60,7 +65,9 @@ impl Model {
     pub fn load(runtime: Runtime, path: &Path) -> Result<Self, LlamaError> {
         // The map stays until llama.cpp has its own of the same file.
         let file = ModelFile::open(path)?;
-        gguf::check(&file)?;
+        if gguf::check(&file)?.hyperparameters.architecture.embeds() {
+            return Err(LlamaError::EmbedsOnly { path: path.to_owned() });
+        }
         let unloadable = || LlamaError::Load { path: path.to_owned() };
         let params = LlamaModelParams::default();
         let inner =

@@ -6,6 +6,16 @@ use llama_cpp_2::llama_batch::LlamaBatch;
 use super::{LlamaError, Token};
 
 const SEQUENCE: i32 = 0;
+/// Tokens of a text that are scored in one batch.
+const SCORED_BATCH_TOKENS: usize = 64;
+
+/// The logarithm of the softmax of `logits` at `token`.
+fn log_likelihood(logits: &[f32], token: Token) -> f64 {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|&logit| f64::from(logit - most).exp()).sum();
+    let logit = usize::try_from(token.0).ok().and_then(|index| logits.get(index));
+    logit.map_or(f64::NEG_INFINITY, |&logit| f64::from(logit - most) - sum.ln())
+}
 
 /// A sequence that grows at its end and can be cut back.
 #[derive(Debug)]
@@ -80,7 +90,36 @@ impl<'model> Session<'model> {
         self.extend(&[token], &mut |_| true).map(|_| ())
     }
 
+    /// Appends `tokens` and returns the log-likelihood of each, in nats, given all before it. Needs
+    /// a sequence whose last logits are there, as after [`Self::extend`].
+    ///
+    /// # Errors
+    /// As [`Self::extend`].
+    pub fn score(&mut self, tokens: &[Token]) -> Result<Vec<f64>, LlamaError> {
+        if self.len() + tokens.len() > self.capacity() {
+            return Err(LlamaError::ContextFull { context_tokens: self.context.n_ctx() });
+        }
+        let mut scores = Vec::with_capacity(tokens.len());
+        let Some(&first) = tokens.first() else { return Ok(scores) };
+        scores.push(log_likelihood(self.logits(), first));
+        // All logits of a batch are held at once: small batches.
+        for start in (0..tokens.len()).step_by(SCORED_BATCH_TOKENS.min(self.batch_tokens)) {
+            let end = (start + SCORED_BATCH_TOKENS.min(self.batch_tokens)).min(tokens.len());
+            self.decode_with(&tokens[start..end], true)?;
+            for (index, &next) in tokens[start + 1..].iter().take(end - start).enumerate() {
+                // A batch has fewer tokens than fit an i32.
+                let logits = self.context.get_logits_ith(index as i32);
+                scores.push(log_likelihood(logits, next));
+            }
+        }
+        Ok(scores)
+    }
+
     fn decode(&mut self, tokens: &[Token]) -> Result<(), LlamaError> {
+        self.decode_with(tokens, false)
+    }
+
+    fn decode_with(&mut self, tokens: &[Token], all_logits: bool) -> Result<(), LlamaError> {
         let failed = |reason: String| LlamaError::Decode { reason };
         self.batch.clear();
         for (index, &token) in tokens.iter().enumerate() {
@@ -88,7 +127,7 @@ impl<'model> Session<'model> {
                 .map_err(|_| failed("the sequence is too long".into()))?;
             let is_last = index + 1 == tokens.len();
             self.batch
-                .add(token, position, &[SEQUENCE], is_last)
+                .add(token, position, &[SEQUENCE], all_logits || is_last)
                 .map_err(|error| failed(error.to_string()))?;
         }
         self.context.decode(&mut self.batch).map_err(|error| failed(error.to_string()))?;

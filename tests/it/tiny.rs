@@ -223,6 +223,85 @@ pub fn gemma3() -> Gguf {
     model
 }
 
+/// A BERT that embeds: WordPiece, positions of its own, biases.
+pub fn bert() -> Gguf {
+    let mut model = embedder("bert");
+    add_tensor(&mut model, "position_embd.weight", &[N_EMBD, u64::from(N_CTX)]);
+    for layer in 0..N_LAYER {
+        for part in ["q", "k", "v"] {
+            add_tensor(&mut model, &format!("blk.{layer}.attn_{part}.weight"), &[N_EMBD, N_EMBD]);
+            add_tensor(&mut model, &format!("blk.{layer}.attn_{part}.bias"), &[N_EMBD]);
+        }
+    }
+    model
+}
+
+/// A nomic-bert: rotated positions, one matrix for queries, keys and values, a gated layer.
+pub fn nomic_bert() -> Gguf {
+    let mut model = embedder("nomic-bert");
+    model.set("nomic-bert.rope.freq_base", Value::F32(1000.0));
+    for layer in 0..N_LAYER {
+        let name = |part: &str| format!("blk.{layer}.{part}.weight");
+        add_tensor(&mut model, &name("attn_qkv"), &[N_EMBD, 3 * N_EMBD]);
+        add_tensor(&mut model, &name("ffn_gate"), &[N_EMBD, N_FF]);
+    }
+    model
+}
+
+/// What the two have in common.
+fn embedder(architecture: &str) -> Gguf {
+    let mut model = base(architecture);
+    model.remove(&format!("{architecture}.attention.layer_norm_rms_epsilon"));
+    model.remove(&format!("{architecture}.rope.freq_base"));
+    model.set(&format!("{architecture}.attention.head_count_kv"), Value::U32(N_HEAD as u32));
+    model.set(&format!("{architecture}.attention.layer_norm_epsilon"), Value::F32(1e-12));
+    model.set(&format!("{architecture}.attention.causal"), Value::Bool(false));
+    model.set(&format!("{architecture}.pooling_type"), Value::U32(1));
+    add_wordpiece(&mut model);
+    let n_vocab = model.tokens().len() as u64;
+    add_tensor(&mut model, "token_embd.weight", &[N_EMBD, n_vocab]);
+    add_tensor(&mut model, "token_types.weight", &[N_EMBD, 2]);
+    add_tensor(&mut model, "token_embd_norm.weight", &[N_EMBD]);
+    add_tensor(&mut model, "token_embd_norm.bias", &[N_EMBD]);
+    for layer in 0..N_LAYER {
+        let mut add = |name: &str, dimensions: &[u64]| {
+            add_tensor(&mut model, &format!("blk.{layer}.{name}"), dimensions);
+        };
+        add("attn_output.weight", &[N_EMBD, N_EMBD]);
+        add("ffn_up.weight", &[N_EMBD, N_FF]);
+        add("ffn_down.weight", &[N_FF, N_EMBD]);
+        for norm in ["attn_output_norm", "layer_output_norm"] {
+            add(&format!("{norm}.weight"), &[N_EMBD]);
+            add(&format!("{norm}.bias"), &[N_EMBD]);
+        }
+    }
+    model
+}
+
+fn add_wordpiece(model: &mut Gguf) {
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+    let mut tokens: Vec<Vec<u8>> = special.map(|it| it.as_bytes().to_vec()).into();
+    for letter in 'a'..='z' {
+        tokens.push(format!("▁{letter}").into_bytes());
+        tokens.push(letter.to_string().into_bytes());
+    }
+    let types = (0..tokens.len()).map(|index| if index < 5 { 3 } else { 1 }).collect();
+    model.set("tokenizer.ggml.model", text("bert"));
+    model.set("tokenizer.ggml.tokens", Value::Texts(tokens));
+    model.set("tokenizer.ggml.token_type", Value::I32s(types));
+    model.set("tokenizer.ggml.token_type_count", Value::U32(2));
+    for (key, id) in [
+        ("padding_token_id", 0),
+        ("unknown_token_id", 1),
+        ("bos_token_id", 2),
+        ("cls_token_id", 2),
+        ("seperator_token_id", 3),
+        ("mask_token_id", 4),
+    ] {
+        model.set(&format!("tokenizer.ggml.{key}"), Value::U32(id));
+    }
+}
+
 fn base(architecture: &str) -> Gguf {
     let mut model = Gguf {
         magic: *b"GGUF",
