@@ -3,37 +3,93 @@
 use serde_json::json;
 
 use super::Context;
-use super::args::ProfileCommand;
+use super::output::visible;
+use super::profile_arguments::ProfileCommand;
+use super::{bundle, forget, protect, search};
 use crate::error::{Error, Exit};
-use crate::profile::{ProfileStore, User, users};
-
-/// How much of a passage a line of the search shows.
-const PASSAGE_CHARS: usize = 240;
+use crate::profile::{Check, ProfileError, ProfileStore, User, protection, users};
 
 pub(super) fn run(context: &Context, command: ProfileCommand) -> Result<Option<Exit>, Error> {
     match command {
         ProfileCommand::List { user: None } => list_users(context)?,
         ProfileCommand::List { user: Some(user) } => list(context, &user)?,
         ProfileCommand::Show { user, document } => show(context, &user, &document)?,
-        ProfileCommand::Search { user, k, query } => search(context, &user, k, &query)?,
+        ProfileCommand::Search { user, k, to, explain, query } => {
+            search::search(context, &user, k, to.as_deref(), explain, &query)?;
+        }
+        ProfileCommand::Index { user } => return search::index(context, &user),
+        ProfileCommand::Forget(arguments) => forget::forget(context, arguments)?,
+        ProfileCommand::Check { user } => return check(context, &user),
+        ProfileCommand::Protect { user } => protect::protect(context, &user)?,
+        ProfileCommand::Unprotect { user } => protect::unprotect(context, &user)?,
+        ProfileCommand::Export(arguments) => bundle::export(context, &arguments)?,
+        ProfileCommand::Import(arguments) => bundle::import(context, &arguments)?,
+        ProfileCommand::Delete { user, yes } => return forget::delete(context, &user, yes),
     }
     Ok(None)
 }
 
-fn open(context: &Context, user: &str) -> Result<ProfileStore, Error> {
-    Ok(ProfileStore::open(&context.paths, &User::parse(user)?)?)
+pub(super) fn open(context: &Context, user: &str) -> Result<ProfileStore, Error> {
+    Ok(ProfileStore::open(&context.paths, &User::parse(user)?, &context.secrets)?)
 }
 
 fn list_users(context: &Context) -> Result<(), Error> {
-    let users: Vec<String> = users(&context.paths).iter().map(ToString::to_string).collect();
+    let users = users(&context.paths);
+    let has_no_key = |user: &&User| {
+        matches!(protection(&context.paths, user), Err(ProfileError::KeyMissing { .. }))
+    };
+    let keyless: Vec<&str> = users.iter().filter(has_no_key).map(User::as_str).collect();
     if context.output.json {
-        return context.output.object(&json!({"users": users}));
+        let names: Vec<&str> = users.iter().map(User::as_str).collect();
+        return context.output.object(&json!({"users": names, "without_key": keyless}));
     }
     if users.is_empty() {
         let advice = "no profiles yet; `restpg-edge ingest --user me FOLDER` makes one";
         context.output.note(advice);
     }
-    users.iter().try_for_each(|user| context.output.line(user))
+    users.iter().try_for_each(|user| context.output.line(user.as_str()))?;
+    for user in keyless {
+        context.output.note(&format!(
+            "the key of {user} is gone; put it back from a backup, or remove what is left with \
+             `restpg-edge profile delete --user {user:?}`"
+        ));
+    }
+    Ok(())
+}
+
+fn check(context: &Context, user: &str) -> Result<Option<Exit>, Error> {
+    let opened = ProfileStore::open(&context.paths, &User::parse(user)?, &context.secrets);
+    let checked = match opened.and_then(|mut store| store.check()) {
+        // So badly that it cannot even be opened.
+        Err(error @ ProfileError::Damaged { .. }) => {
+            Check { faults: vec![format!("structure: {error}")], ..Check::default() }
+        }
+        other => other?,
+    };
+    let Check { documents, passages, embeddings, faults } = checked;
+    let exit = if faults.is_empty() { None } else { Some(Exit::Failed) };
+    let output = &context.output;
+    if output.json {
+        output.object(&json!({
+            "user": user,
+            "ok": faults.is_empty(),
+            "documents": documents,
+            "passages": passages,
+            "embeddings": embeddings,
+            "faults": faults,
+        }))?;
+        return Ok(exit);
+    }
+    for fault in &faults {
+        output.line(fault)?;
+    }
+    if faults.is_empty() {
+        output.line("ok")?;
+    } else {
+        output.note("help: restore the profile from an exported one, or from a backup");
+    }
+    output.note(&format!("{documents} documents, {passages} passages, {embeddings} vectors"));
+    Ok(exit)
 }
 
 fn list(context: &Context, user: &str) -> Result<(), Error> {
@@ -52,7 +108,7 @@ fn list(context: &Context, user: &str) -> Result<(), Error> {
             document.id,
             document.date.as_deref().unwrap_or("undated   "),
             document.characters,
-            document.title.as_deref().unwrap_or(&document.source)
+            visible(document.title.as_deref().unwrap_or(&document.source))
         ))
     })
 }
@@ -64,37 +120,9 @@ fn show(context: &Context, user: &str, id: &str) -> Result<(), Error> {
     }
     let output = &context.output;
     if output.watched() {
-        output.note(&format!("{} from {}", document.id, document.source));
-        let title = document.title.as_deref().unwrap_or("untitled");
+        output.note(&format!("{} from {}", document.id, visible(&document.source)));
+        let title = visible(document.title.as_deref().unwrap_or("untitled"));
         output.note(&format!("{title}, {}\n", document.date.as_deref().unwrap_or("undated")));
     }
     output.line(&document.text)
-}
-
-fn search(context: &Context, user: &str, k: Option<u32>, query: &str) -> Result<(), Error> {
-    let k = k.unwrap_or(context.config.retrieve.k) as usize;
-    let hits = open(context, user)?.search(query, k)?;
-    if context.output.json {
-        return context.output.object(&json!({"user": user, "query": query, "hits": hits}));
-    }
-    if hits.is_empty() {
-        context.output.note("no passage shares a word with that");
-    }
-    hits.iter().try_for_each(|hit| {
-        let passage: String = hit
-            .text
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ")
-            .chars()
-            .take(PASSAGE_CHARS)
-            .collect();
-        context.output.line(&format!(
-            "{:6.2}  {}  {}  {}\n        {passage}",
-            hit.score,
-            hit.document,
-            hit.date.as_deref().unwrap_or("undated"),
-            hit.title.as_deref().unwrap_or_default()
-        ))
-    })
 }

@@ -5,8 +5,6 @@
 
 use std::ops::Range;
 
-use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Bytes of a word that count as one token; longer words count more.
@@ -19,16 +17,51 @@ pub struct Chunk {
     pub range: Range<usize>,
 }
 
-/// How many tokens `text` will take, roughly: words and punctuation marks as BERT's
-/// pre-tokenizer splits them, long words counting once per eight bytes.
+/// How many tokens `text` will take, roughly: a word one for each eight bytes begun, a punctuation
+/// mark or a Chinese character one.
 #[must_use]
 pub fn estimated_tokens(text: &str) -> usize {
-    let mut pieces = PreTokenizedString::from(text);
-    if BertPreTokenizer.pre_tokenize(&mut pieces).is_err() {
-        return text.len().div_ceil(WORD_BYTES / 2);
+    let mut count = TokenCount::default();
+    count.add(text);
+    count.total()
+}
+
+/// The estimate of a text that grows at its end.
+#[derive(Debug, Clone, Copy, Default)]
+struct TokenCount {
+    closed: usize,
+    word_bytes: usize,
+}
+
+impl TokenCount {
+    fn add(&mut self, text: &str) {
+        for char in text.chars() {
+            if char.is_alphanumeric() && !is_ideograph(char) {
+                self.word_bytes += char.len_utf8();
+            } else if char.is_whitespace() {
+                self.close_word();
+            } else if char.is_ascii_punctuation() || is_ideograph(char) {
+                self.close_word();
+                self.closed += 1;
+            } else {
+                // Marks, emoji, symbols: part of whatever they stand in.
+                self.word_bytes += char.len_utf8();
+            }
+        }
     }
-    let splits = pieces.get_splits(OffsetReferential::Original, OffsetType::Byte);
-    splits.iter().map(|(piece, ..)| piece.len().div_ceil(WORD_BYTES)).sum()
+
+    fn close_word(&mut self) {
+        self.closed = self.total();
+        self.word_bytes = 0;
+    }
+
+    fn total(&self) -> usize {
+        self.closed + self.word_bytes.div_ceil(WORD_BYTES)
+    }
+}
+
+fn is_ideograph(char: char) -> bool {
+    matches!(u32::from(char), 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xf900..=0xfaff | 0x20000..=0x2fa1f)
 }
 
 /// Cuts `text` into passages of at most `tokens_max` estimated tokens: at blank lines where
@@ -42,13 +75,14 @@ pub fn chunks(text: &str, tokens_max: usize) -> Vec<Chunk> {
     join(text, &pieces, tokens_max)
 }
 
-type Splitter = fn(&str) -> Vec<usize>;
+type Splitter = fn(&str) -> Box<dyn Iterator<Item = &str> + '_>;
 
-/// From the gentlest cut to the roughest; each returns the byte offsets where pieces begin.
-const SPLITTERS: [Splitter; 3] = [
-    |text| text.split_sentence_bound_indices().map(|(at, _)| at).collect(),
-    |text| text.split_word_bound_indices().map(|(at, _)| at).collect(),
-    |text| text.grapheme_indices(true).map(|(at, _)| at).collect(),
+/// From the gentlest cut to the roughest; each returns the whole text in pieces, one by one.
+const SPLITTERS: [Splitter; 4] = [
+    |text| Box::new(text.split_sentence_bounds()),
+    |text| Box::new(text.split_word_bounds()),
+    |text| Box::new(text.graphemes(true)),
+    |text| Box::new(text.char_indices().map(|(at, char)| &text[at..at + char.len_utf8()])),
 ];
 
 /// The ranges between blank lines, each trimmed and not empty.
@@ -84,11 +118,29 @@ fn split_to_size(
         pieces.push(range);
         return;
     }
-    let mut starts = splitter(part);
-    starts.push(part.len());
-    let cuts = starts.windows(2).map(|pair| range.start + pair[0]..range.start + pair[1]);
-    for piece in cuts {
-        split_to_size(text, piece, tokens_max, rougher, pieces);
+    // What fits together stays together: a long text has very many words.
+    let (mut start, mut end, mut open) = (range.start, range.start, TokenCount::default());
+    for piece in splitter(part) {
+        let mut longer = open;
+        longer.add(piece);
+        if longer.total() > tokens_max {
+            if end > start {
+                pieces.push(start..end);
+                start = end;
+            }
+            longer = TokenCount::default();
+            longer.add(piece);
+            if longer.total() > tokens_max {
+                split_to_size(text, start..start + piece.len(), tokens_max, rougher, pieces);
+                start += piece.len();
+                longer = TokenCount::default();
+            }
+        }
+        end += piece.len();
+        open = longer;
+    }
+    if range.end > start {
+        pieces.push(start..range.end);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Documents and the files they came from.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A document as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -13,12 +13,18 @@ pub struct Document {
     pub date: Option<String>,
     /// Where it was ingested from.
     pub source: String,
+    /// What kind of writing it is: the name of the format, `mail` for any message.
+    pub kind: String,
+    /// Whom it was written to, as the message names them.
+    pub recipient: Option<String>,
     /// The text, in Unicode normalisation form C.
     pub text: String,
+    /// What it answers, in somebody else's words: never retrieved, never taken for the person's.
+    pub context: Option<String>,
 }
 
 /// A document on its way into the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewDocument {
     /// Tells the documents of one source apart: a line number, an id of its own.
     pub key: String,
@@ -28,8 +34,14 @@ pub struct NewDocument {
     pub title: Option<String>,
     /// Date of writing, `YYYY-MM-DD`.
     pub date: Option<String>,
-    /// The text, in Unicode normalisation form C.
+    /// What kind of writing it is: the name of the format, `mail` for any message.
+    pub kind: String,
+    /// Whom it was written to, as the message names them.
+    pub recipient: Option<String>,
+    /// The text, in Unicode normalisation form C: the person's own words only.
     pub text: String,
+    /// What it answers, in somebody else's words.
+    pub context: Option<String>,
 }
 
 /// The place that documents came from: a file, or standard input.

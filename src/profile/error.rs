@@ -53,9 +53,59 @@ pub enum ProfileError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The key is sealed, and there is nobody to ask for its passphrase.
+    #[error("the key of user {user:?} is protected by a passphrase")]
+    PassphraseNeeded {
+        /// The user.
+        user: String,
+    },
+    /// The passphrase is not the one that sealed the key.
+    #[error("the passphrase does not open the key of user {user:?}")]
+    WrongPassphrase {
+        /// The user.
+        user: String,
+    },
+    /// A passphrase of no characters.
+    #[error("the passphrase is empty")]
+    EmptyPassphrase,
+    /// A file that is given as a passphrase and is none.
+    #[error("the passphrase file {} {what}", path.display())]
+    BadPassphraseFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The key is sealed already.
+    #[error("the key of user {user:?} is protected by a passphrase already")]
+    AlreadyProtected {
+        /// The user.
+        user: String,
+    },
+    /// The key is not sealed.
+    #[error("the key of user {user:?} is not protected by a passphrase")]
+    NotProtected {
+        /// The user.
+        user: String,
+    },
+    /// No document is what should be forgotten.
+    #[error("user {user:?} has nothing of that kind to forget")]
+    NothingToForget {
+        /// The user.
+        user: String,
+    },
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
     /// Wrong key or damaged file.
     #[error("the profile {} cannot be decrypted with its key", path.display())]
     Undecryptable {
+        /// The store's file.
+        path: PathBuf,
+    },
+    /// A page of the file is not what was written.
+    #[error("the profile {} is damaged", path.display())]
+    Damaged {
         /// The store's file.
         path: PathBuf,
     },
@@ -102,7 +152,16 @@ impl Explain for ProfileError {
             Self::AmbiguousDocument { .. } => "ambiguous_document",
             Self::KeyMissing { .. } => "key_missing",
             Self::BadKey { .. } => "bad_key",
+            Self::PassphraseNeeded { .. } => "passphrase_needed",
+            Self::WrongPassphrase { .. } => "wrong_passphrase",
+            Self::EmptyPassphrase => "empty_passphrase",
+            Self::BadPassphraseFile { .. } => "bad_passphrase_file",
+            Self::AlreadyProtected { .. } => "already_protected",
+            Self::NotProtected { .. } => "not_protected",
+            Self::NothingToForget { .. } => "nothing_to_forget",
+            Self::Interrupted => "interrupted",
             Self::Undecryptable { .. } => "undecryptable_profile",
+            Self::Damaged { .. } => "damaged_profile",
             Self::Busy { .. } => "profile_busy",
             Self::TooNew { .. } => "profile_too_new",
             Self::Database { .. } | Self::Io { .. } => "profile_store",
@@ -111,11 +170,22 @@ impl Explain for ProfileError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::BadUserName { .. } | Self::AmbiguousDocument { .. } => Exit::Usage,
-            Self::NoSuchUser { .. } | Self::NoSuchDocument { .. } => Exit::NotFound,
-            Self::KeyMissing { .. }
+            Self::BadUserName { .. }
+            | Self::AmbiguousDocument { .. }
+            | Self::PassphraseNeeded { .. }
+            | Self::EmptyPassphrase
+            | Self::BadPassphraseFile { .. } => Exit::Usage,
+            Self::NoSuchUser { .. }
+            | Self::NoSuchDocument { .. }
+            | Self::NothingToForget { .. } => Exit::NotFound,
+            Self::Interrupted => Exit::Interrupted,
+            Self::WrongPassphrase { .. }
+            | Self::AlreadyProtected { .. }
+            | Self::NotProtected { .. }
+            | Self::KeyMissing { .. }
             | Self::BadKey { .. }
             | Self::Undecryptable { .. }
+            | Self::Damaged { .. }
             | Self::Busy { .. }
             | Self::TooNew { .. }
             | Self::Database { .. }
@@ -142,15 +212,44 @@ impl Explain for ProfileError {
             Self::AmbiguousDocument { matches, .. } => {
                 format!("Give more of it; it fits {}.", matches.join(", "))
             }
-            Self::KeyMissing { .. } => "Put the key file back from a backup: without it the \
-                 profile cannot be read."
-                .into(),
+            Self::KeyMissing { user, .. } => format!(
+                "Put the key file back from a backup: without it the profile cannot be read. To \
+                 remove what is left of it: `restpg-edge profile delete --user {user:?}`."
+            ),
             Self::BadKey { path, .. } => {
                 format!("Restore it from a backup, or run `chmod 600 {}`.", path.display())
             }
+            Self::PassphraseNeeded { .. } => "Put the passphrase in a file that you alone may \
+                 read, and name it with --passphrase-file FILE; or run the command on a terminal \
+                 and type it."
+                .into(),
+            Self::WrongPassphrase { .. } => "Try again; upper and lower case, blanks and the \
+                 keyboard's layout matter. Where it is surely right, the key file is damaged: \
+                 restore it from a backup."
+                .into(),
+            Self::EmptyPassphrase => "Choose one of several words.".into(),
+            Self::BadPassphraseFile { path, .. } => format!(
+                "Its first line is the passphrase, and you alone may read it: `chmod 600 {}`.",
+                path.display()
+            ),
+            Self::AlreadyProtected { user } => format!(
+                "For another passphrase: `restpg-edge profile unprotect --user {user:?}`, then \
+                 `protect` again."
+            ),
+            Self::NotProtected { user } => {
+                format!("`restpg-edge profile protect --user {user:?}` protects it.")
+            }
+            Self::NothingToForget { user } => format!(
+                "`restpg-edge profile list --user {user:?}` shows the documents with their ids \
+                 and dates; a path is that of the file or folder when it was ingested."
+            ),
+            Self::Interrupted => return None,
             Self::Undecryptable { .. } => {
                 "The key file or the profile was replaced or damaged; restore both from a backup."
                     .into()
+            }
+            Self::Damaged { .. } => {
+                "Restore it from an exported profile or a backup; the disk may be failing.".into()
             }
             Self::Busy { .. } => "Try again when the other command has finished.".into(),
             Self::TooNew { .. } => "Update restpg-edge.".into(),

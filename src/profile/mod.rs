@@ -5,20 +5,41 @@
 //! of one source file is one transaction. This module never loads a model, never reads the
 //! person's files and never opens a socket.
 
+mod adapters;
+mod bundle;
 mod change;
+mod check;
 mod chunk;
+mod delete;
 mod document;
 mod error;
+mod forget;
+mod key_file;
 mod keys;
+mod minhash;
+mod passphrase;
 mod schema;
+mod sealed_key;
 mod search;
+mod setting;
+mod sources;
 mod store;
 mod user;
+mod vectors;
 
+pub use adapters::{Adapter, AdapterState};
+pub use bundle::{Bundle, BundleError, BundleKey, BundleLock, Export, Exported, Import, Imported};
 pub use change::Applied;
+pub use check::Check;
 pub use chunk::{Chunk, chunks, estimated_tokens};
+pub use delete::{Deleted, delete, is_anything_left};
 pub use document::{Document, NewDocument, Source, Stamp};
 pub use error::ProfileError;
+pub use forget::{Forgetting, Forgotten, Selection};
+pub use key_file::{Protection, protect, protection, unprotect};
+pub use keys::Purpose;
+pub use passphrase::{NoPassphrase, Passphrase, passphrase_in_file};
 pub use search::Hit;
 pub use store::{ProfileStore, Summary};
 pub use user::{User, users};
+pub use vectors::{EmbedderInfo, IndexState, PendingPassage, Vectors, half};

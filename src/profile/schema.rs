@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The version that this program writes, in `PRAGMA user_version`.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// What each version adds to the one before it.
 const MIGRATIONS: [&str; VERSION as usize] = [
@@ -42,6 +42,54 @@ const MIGRATIONS: [&str; VERSION as usize] = [
     CREATE TRIGGER chunk_forget AFTER DELETE ON chunk BEGIN
         DELETE FROM chunk_text WHERE rowid = old.number;
     END;
+    ",
+    // Mail, near-duplicates, passages as vectors, and what must follow a document that is
+    // forgotten.
+    "
+    ALTER TABLE document ADD COLUMN kind TEXT NOT NULL DEFAULT '';
+    ALTER TABLE document ADD COLUMN recipient TEXT;
+    ALTER TABLE document ADD COLUMN context TEXT;
+    -- The text that the source really has, where it is only nearly the document's.
+    ALTER TABLE occurrence ADD COLUMN text_sha256 BLOB;
+    CREATE TABLE minhash (
+        document INTEGER PRIMARY KEY REFERENCES document(number) ON DELETE CASCADE,
+        signature BLOB NOT NULL
+    );
+    CREATE TABLE minhash_band (
+        band INTEGER NOT NULL,
+        document INTEGER NOT NULL REFERENCES document(number) ON DELETE CASCADE,
+        PRIMARY KEY (band, document)
+    ) WITHOUT ROWID;
+    CREATE INDEX minhash_band_document ON minhash_band(document);
+    CREATE TABLE embedder (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        sha256 TEXT NOT NULL UNIQUE,
+        dimensions INTEGER NOT NULL
+    );
+    CREATE TABLE embedding (
+        chunk INTEGER PRIMARY KEY REFERENCES chunk(number) ON DELETE CASCADE,
+        embedder INTEGER NOT NULL REFERENCES embedder(id) ON DELETE CASCADE,
+        vector BLOB NOT NULL
+    );
+    CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE forgotten (text_sha256 BLOB PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE adapter (
+        id TEXT PRIMARY KEY,
+        state TEXT NOT NULL CHECK (state IN ('candidate', 'adopted', 'retired', 'invalid')),
+        reason TEXT
+    ) WITHOUT ROWID;
+    -- The documents by their ids: the line stays when the document has gone.
+    CREATE TABLE adapter_document (
+        adapter TEXT NOT NULL REFERENCES adapter(id) ON DELETE CASCADE,
+        document TEXT NOT NULL,
+        PRIMARY KEY (adapter, document)
+    ) WITHOUT ROWID;
+    CREATE INDEX adapter_document_document ON adapter_document(document);
+    -- Deleted words leave the index at once, not when its segments are merged; those that were
+    -- deleted before leave it now.
+    INSERT INTO chunk_text(chunk_text) VALUES ('rebuild');
+    INSERT INTO chunk_text(chunk_text, rank) VALUES ('secure-delete', 1);
     ",
 ];
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rusqlite::Row;
+use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -11,65 +11,120 @@ use super::{ProfileError, ProfileStore};
 /// Distinct words of a query that are looked up; a longer request is a text of its own.
 const QUERY_WORDS_MAX: usize = 64;
 
+/// From this many passages on, words that stand in very many of them are not looked up.
+const MANY_PASSAGES: usize = 5_000;
+/// That many of them: one in this number.
+const COMMON_SHARE: usize = 20;
+
 /// A passage that was found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Hit {
+    /// The passage's number in the store.
+    #[serde(skip)]
+    pub chunk: i64,
     /// The document's id.
     pub document: String,
     /// The document's title.
     pub title: Option<String>,
     /// The document's date, `YYYY-MM-DD`.
     pub date: Option<String>,
-    /// BM25; higher is better, 0 where the passage was not found by its words.
+    /// What kind of writing it is.
+    pub kind: String,
+    /// Whom it was written to.
+    pub recipient: Option<String>,
+    /// How well it fits; higher is better. What it means depends on who found it.
     pub score: f64,
     /// The passage.
     pub text: String,
 }
 
 impl ProfileStore {
-    /// The `k` passages that share the rarest words with `query`, best first.
+    /// The numbers of the `limit` passages that share the rarest words with `query`, best first,
+    /// each with its BM25 score.
     ///
     /// # Errors
     /// [`ProfileError::Database`].
-    pub fn search(&self, query: &str, k: usize) -> Result<Vec<Hit>, ProfileError> {
-        let expression = match_expression(query);
-        if expression.is_empty() {
+    pub fn lexical(&self, query: &str, limit: usize) -> Result<Vec<(i64, f64)>, ProfileError> {
+        let words = quoted_words(query);
+        if words.is_empty() {
             return Ok(Vec::new());
         }
-        let read = || -> rusqlite::Result<Vec<Hit>> {
+        let read = || -> rusqlite::Result<Vec<(i64, f64)>> {
+            let expression = self.telling(words)?.join(" OR ");
             self.connection
-                .prepare(
-                    "SELECT document.id, document.title, document.date, chunk_text.text,
-                            -bm25(chunk_text) AS score
-                     FROM chunk_text
-                     JOIN chunk ON chunk.number = chunk_text.rowid
-                     JOIN document ON document.number = chunk.document
-                     WHERE chunk_text MATCH ?1
-                     ORDER BY score DESC, chunk.number DESC LIMIT ?2",
+                .prepare_cached(
+                    "SELECT rowid, -rank FROM chunk_text WHERE chunk_text MATCH ?1
+                     ORDER BY rank, rowid DESC LIMIT ?2",
                 )?
-                .query_map((&expression, k), hit)?
+                .query_map(params![expression, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
         };
         read().map_err(|error| self.failed(error))
     }
 
-    /// The first passages of the `k` newest documents, newest first, with a score of 0.
+    /// Those of `words` that tell passages apart, where there are so many passages that looking the
+    /// others up would take long: a word that stands in very many says little.
+    fn telling(&self, words: Vec<String>) -> rusqlite::Result<Vec<String>> {
+        let passages: usize = self
+            .connection
+            .prepare_cached("SELECT count(*) FROM chunk")?
+            .query_row([], |row| row.get(0))?;
+        let common = passages / COMMON_SHARE;
+        if passages < MANY_PASSAGES {
+            return Ok(words);
+        }
+        let mut count = self.connection.prepare_cached(
+            "SELECT count(*) FROM
+             (SELECT 1 FROM chunk_text WHERE chunk_text MATCH ?1 LIMIT ?2)",
+        )?;
+        let mut telling = Vec::new();
+        for word in &words {
+            let found: usize = count.query_row(params![word, common], |row| row.get(0))?;
+            if (1..common).contains(&found) {
+                telling.push(word.clone());
+            }
+        }
+        Ok(if telling.is_empty() { words } else { telling })
+    }
+
+    /// The numbers of the first passages of the `limit` newest documents, newest first.
     ///
     /// # Errors
     /// [`ProfileError::Database`].
-    pub fn newest(&self, k: usize) -> Result<Vec<Hit>, ProfileError> {
-        let read = || -> rusqlite::Result<Vec<Hit>> {
+    pub fn newest(&self, limit: usize) -> Result<Vec<i64>, ProfileError> {
+        let read = || -> rusqlite::Result<Vec<i64>> {
             self.connection
-                .prepare(
-                    "SELECT document.id, document.title, document.date, chunk_text.text, 0.0
-                     FROM document
-                     JOIN chunk ON chunk.number =
-                          (SELECT min(number) FROM chunk WHERE document = document.number)
-                     JOIN chunk_text ON chunk_text.rowid = chunk.number
-                     ORDER BY document.date DESC, document.number DESC LIMIT ?1",
+                .prepare_cached(
+                    "SELECT (SELECT min(number) FROM chunk WHERE document = document.number) AS first
+                     FROM document WHERE first IS NOT NULL
+                     ORDER BY date DESC, document.number DESC LIMIT ?1",
                 )?
-                .query_map([k], hit)?
+                .query_map([limit], |row| row.get(0))?
                 .collect()
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    /// The passages with these numbers, in their order, with a score of 0; one that has gone is
+    /// left out.
+    ///
+    /// # Errors
+    /// [`ProfileError::Database`].
+    pub fn passages(&self, chunks: &[i64]) -> Result<Vec<Hit>, ProfileError> {
+        let read = || -> rusqlite::Result<Vec<Hit>> {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT chunk.number, document.id, document.title, document.date, document.kind,
+                        document.recipient, chunk_text.text
+                 FROM chunk
+                 JOIN chunk_text ON chunk_text.rowid = chunk.number
+                 JOIN document ON document.number = chunk.document
+                 WHERE chunk.number = ?1",
+            )?;
+            let mut hits = Vec::with_capacity(chunks.len());
+            for chunk in chunks {
+                hits.extend(statement.query_row([chunk], hit).optional()?);
+            }
+            Ok(hits)
         };
         read().map_err(|error| self.failed(error))
     }
@@ -77,34 +132,36 @@ impl ProfileStore {
 
 fn hit(row: &Row<'_>) -> rusqlite::Result<Hit> {
     Ok(Hit {
-        document: row.get(0)?,
-        title: row.get(1)?,
-        date: row.get(2)?,
-        text: row.get(3)?,
-        score: row.get(4)?,
+        chunk: row.get(0)?,
+        document: row.get(1)?,
+        title: row.get(2)?,
+        date: row.get(3)?,
+        kind: row.get(4)?,
+        recipient: row.get(5)?,
+        score: 0.0,
+        text: row.get(6)?,
     })
 }
 
-/// The words of `query`, each quoted so that none is read as FTS5 syntax, any of them matching.
-fn match_expression(query: &str) -> String {
+/// The distinct words of `query`, each quoted so that none is read as FTS5 syntax.
+fn quoted_words(query: &str) -> Vec<String> {
     let mut seen = HashSet::new();
     let words = query.unicode_words().map(str::to_lowercase);
     let distinct = words.filter(|word| seen.insert(word.clone()));
-    let quoted: Vec<String> =
-        distinct.take(QUERY_WORDS_MAX).map(|word| format!("\"{word}\"")).collect();
-    quoted.join(" OR ")
+    distinct.take(QUERY_WORDS_MAX).map(|word| format!("\"{word}\"")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::paths::Paths;
-    use crate::profile::{NewDocument, Source, Stamp, User};
+    use crate::profile::{NewDocument, NoPassphrase, Source, Stamp, User};
 
     fn store_with(texts: &[(&str, &str, &str)]) -> (tempfile::TempDir, ProfileStore) {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::resolve(Some(folder.path())).unwrap();
-        let mut store = ProfileStore::open_or_create(&paths, &User::parse("me").unwrap()).unwrap();
+        let user = User::parse("me").unwrap();
+        let mut store = ProfileStore::open_or_create(&paths, &user, &NoPassphrase).unwrap();
         let documents: Vec<NewDocument> = texts
             .iter()
             .map(|(id, date, text)| NewDocument {
@@ -113,6 +170,7 @@ mod tests {
                 title: Some(format!("Title of {id}")),
                 date: Some((*date).into()),
                 text: (*text).into(),
+                ..NewDocument::default()
             })
             .collect();
         let source = Source {
@@ -123,8 +181,12 @@ mod tests {
         (folder, store)
     }
 
-    fn ids(hits: &[Hit]) -> Vec<&str> {
-        hits.iter().map(|hit| hit.document.as_str()).collect()
+    fn ids(store: &ProfileStore, chunks: &[i64]) -> Vec<String> {
+        store.passages(chunks).unwrap().into_iter().map(|hit| hit.document).collect()
+    }
+
+    fn found(store: &ProfileStore, query: &str, limit: usize) -> Vec<(i64, f64)> {
+        store.lexical(query, limit).unwrap()
     }
 
     #[test]
@@ -134,22 +196,22 @@ mod tests {
             ("b", "2020-01-02", "The sourdough starter was wet."),
             ("c", "2020-01-03", "The path was long and the day was long."),
         ]);
-        let hits = store.search("the sourdough", 3).unwrap();
-        assert_eq!(ids(&hits)[0], "b");
-        assert!(hits[0].score > hits.get(1).map_or(0.0, |hit| hit.score));
+        let hits = found(&store, "the sourdough", 3);
+        assert_eq!(ids(&store, &[hits[0].0]), ["b"]);
+        assert!(hits[0].1 > hits.get(1).map_or(0.0, |hit| hit.1));
     }
 
     #[test]
     fn inflections_and_accents_are_found() {
         let (_folder, store) = store_with(&[("a", "2020-01-01", "We reviewed the café menus.")]);
-        assert_eq!(store.search("reviewing a CAFE", 1).unwrap().len(), 1);
+        assert_eq!(found(&store, "reviewing a CAFE", 1).len(), 1);
     }
 
     #[test]
     fn query_syntax_is_just_text() {
         let (_folder, store) = store_with(&[("a", "2020-01-01", "near and not")]);
         for query in ["NEAR(", "\"", "a AND", "text:*", "-", "", "title:x OR", "'); DROP"] {
-            store.search(query, 3).unwrap();
+            found(&store, query, 3);
         }
     }
 
@@ -160,6 +222,6 @@ mod tests {
             ("new", "2021-01-01", "two"),
             ("mid", "2020-01-01", "three"),
         ]);
-        assert_eq!(ids(&store.newest(2).unwrap()), ["new", "mid"]);
+        assert_eq!(ids(&store, &store.newest(2).unwrap()), ["new", "mid"]);
     }
 }

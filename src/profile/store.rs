@@ -3,25 +3,27 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
-use super::change::{Applied, Change, CutDocument};
-use super::keys::RootKey;
-use super::schema;
-use super::{Document, NewDocument, ProfileError, Source, User, users};
+use super::keys::{Purpose, RootKey};
+use super::{Document, Passphrase, ProfileError, User, users};
+use super::{key_file, schema};
 use crate::paths::{self, Paths};
 
 /// How long a second writer waits before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(800);
+/// Decrypted pages that are kept in memory, where the store is as large.
+const CACHE_KIB: i64 = 64 << 10;
 const MATCHES_SHOWN: usize = 5;
 
 /// The open profile of one user.
 #[derive(Debug)]
 pub struct ProfileStore {
     pub(super) connection: Connection,
-    path: PathBuf,
+    pub(super) path: PathBuf,
+    pub(super) key: RootKey,
     user: User,
 }
 
@@ -43,42 +45,48 @@ pub struct Summary {
 }
 
 impl ProfileStore {
-    /// Opens the profile of `user`.
+    /// Opens the profile of `user`. `secrets` is asked where the key is sealed with a passphrase.
     ///
     /// # Errors
     /// [`ProfileError::NoSuchUser`] where there is none; otherwise why it cannot be opened.
-    pub fn open(paths: &Paths, user: &User) -> Result<Self, ProfileError> {
+    pub fn open(
+        paths: &Paths,
+        user: &User,
+        secrets: &dyn Passphrase,
+    ) -> Result<Self, ProfileError> {
         let path = user.database(paths);
         if !path.exists() {
-            return Err(ProfileError::NoSuchUser {
-                user: user.to_string(),
-                known: users(paths).iter().map(ToString::to_string).collect(),
-            });
+            return Err(no_such_user(paths, user));
         }
         let key_file = user.key_file(paths);
-        let key = RootKey::read(&key_file)?
+        let key = key_file::read(&key_file, user, secrets)?
             .ok_or_else(|| ProfileError::KeyMissing { user: user.to_string(), path: key_file })?;
-        Self::connect(path, &key, user)
+        Self::connect(path, key, user)
     }
 
     /// Opens the profile of `user`, creating it and its key where there is none.
     ///
     /// # Errors
     /// Why it cannot be opened or created.
-    pub fn open_or_create(paths: &Paths, user: &User) -> Result<Self, ProfileError> {
+    pub fn open_or_create(
+        paths: &Paths,
+        user: &User,
+        secrets: &dyn Passphrase,
+    ) -> Result<Self, ProfileError> {
         if user.database(paths).exists() {
-            return Self::open(paths, user);
+            return Self::open(paths, user, secrets);
         }
         paths::create_private_folder(&paths.profiles)
             .map_err(|source| ProfileError::Io { path: paths.profiles.clone(), source })?;
-        let key = RootKey::create(&user.key_file(paths))?;
-        Self::connect(user.database(paths), &key, user)
+        let key = key_file::create(&user.key_file(paths), user, secrets)?;
+        Self::connect(user.database(paths), key, user)
     }
 
-    fn connect(path: PathBuf, key: &RootKey, user: &User) -> Result<Self, ProfileError> {
+    /// Opens the store in the file `path`, creating it where there is none.
+    pub(super) fn connect(path: PathBuf, key: RootKey, user: &User) -> Result<Self, ProfileError> {
         let connection = Connection::open(&path).map_err(|error| failed(&path, user, error))?;
-        let mut store = Self { connection, path, user: user.clone() };
-        store.unlock(key).map_err(|error| store.failed(error))?;
+        let mut store = Self { connection, path, key, user: user.clone() };
+        store.unlock().map_err(|error| store.failed(error))?;
         let version = schema::version(&store.connection).map_err(|error| store.failed(error))?;
         if version > schema::VERSION {
             return Err(ProfileError::TooNew {
@@ -93,13 +101,12 @@ impl ProfileStore {
         Ok(store)
     }
 
-    fn unlock(&self, key: &RootKey) -> rusqlite::Result<()> {
+    fn unlock(&self) -> rusqlite::Result<()> {
         let connection = &self.connection;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // SQLCipher writes to stderr by itself; what it has to say comes back as an error too.
         connection.pragma_update_and_check(None, "cipher_log_level", "NONE", |_| Ok(()))?;
-        let hex = key.database_key_hex();
-        connection.pragma_update(None, "key", format!("x'{}'", hex.as_str()))?;
+        connection.pragma_update(None, "key", self.key.database_key().as_str())?;
         // The first read shows whether the key fits.
         connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
@@ -107,7 +114,43 @@ impl ProfileStore {
         connection.pragma_update(None, "foreign_keys", true)?;
         // Deleted text is overwritten, and intermediate results never reach a temporary file.
         connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
-        connection.pragma_update(None, "temp_store", "MEMORY")
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        // Every page that is not in the cache is decrypted and authenticated again.
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)
+    }
+
+    /// That the store's file is still there: another command may have deleted the profile, and what
+    /// is written to a deleted file is lost.
+    ///
+    /// # Errors
+    /// [`ProfileError::NoSuchUser`].
+    pub fn require_file(&self) -> Result<(), ProfileError> {
+        if self.path.exists() {
+            return Ok(());
+        }
+        Err(ProfileError::NoSuchUser { user: self.user.to_string(), known: Vec::new() })
+    }
+
+    /// The key for one purpose, derived from the user's root key: what is kept outside the store
+    /// is encrypted with it, and goes with the root key.
+    #[must_use]
+    pub fn derive_key(&self, purpose: Purpose) -> Zeroizing<[u8; 32]> {
+        self.key.derive(purpose)
+    }
+
+    /// Moves what the write-ahead log holds into the store's file and empties the log. Where
+    /// another process reads, less than all is moved; the next call moves the rest.
+    pub(super) fn checkpoint(&self) -> rusqlite::Result<()> {
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+
+    /// From now on, waits this long for another process that is writing, instead of giving up
+    /// after less than a second.
+    ///
+    /// # Errors
+    /// [`ProfileError::Database`].
+    pub fn wait_for_writers(&self, patience: Duration) -> Result<(), ProfileError> {
+        self.connection.busy_timeout(patience).map_err(|error| self.failed(error))
     }
 
     /// The user whose profile this is.
@@ -118,50 +161,6 @@ impl ProfileStore {
 
     pub(super) fn failed(&self, error: rusqlite::Error) -> ProfileError {
         failed(&self.path, &self.user, error)
-    }
-
-    /// Whether `source` was ingested with exactly this stamp.
-    ///
-    /// # Errors
-    /// [`ProfileError::Database`].
-    pub fn is_unchanged(&self, source: &Source) -> Result<bool, ProfileError> {
-        let stamp = &source.stamp;
-        self.connection
-            .query_row(
-                "SELECT 1 FROM source WHERE place = ?1 AND size_bytes = ?2 AND modified_ns = ?3
-                 AND reading = ?4",
-                params![source.place, stamp.size_bytes, stamp.modified_ns, stamp.reading],
-                |_| Ok(()),
-            )
-            .optional()
-            .map(|found| found.is_some())
-            .map_err(|error| self.failed(error))
-    }
-
-    /// Makes `documents` what the store holds of `source`, in one transaction: new texts are
-    /// added, texts that are already there from elsewhere are stored once, and what the source no
-    /// longer has is removed unless another source has it. Passages take `chunk_tokens` at most.
-    ///
-    /// # Errors
-    /// [`ProfileError::Busy`] or [`ProfileError::Database`]; then nothing has changed.
-    pub fn replace_source(
-        &mut self,
-        source: &Source,
-        documents: &[NewDocument],
-        chunk_tokens: usize,
-    ) -> Result<Applied, ProfileError> {
-        // Cut before the transaction begins: other writers wait only for what must be written.
-        let cut: Vec<CutDocument<'_>> =
-            documents.par_iter().map(|document| CutDocument::new(document, chunk_tokens)).collect();
-        let result = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .and_then(|transaction| {
-                let applied = Change::new(&transaction, source)?.apply(&cut)?;
-                transaction.commit()?;
-                Ok(applied)
-            });
-        result.map_err(|error| self.failed(error))
     }
 
     /// All documents, oldest first, undated ones before them.
@@ -228,7 +227,7 @@ impl ProfileStore {
         };
         self.connection
             .query_row(
-                "SELECT id, title, date, text,
+                "SELECT id, title, date, text, kind, recipient, context,
                         (SELECT min(place) FROM occurrence JOIN source ON source.id = source
                          WHERE occurrence.document = document.number)
                  FROM document WHERE id = ?1",
@@ -239,7 +238,10 @@ impl ProfileStore {
                         title: row.get(1)?,
                         date: row.get(2)?,
                         text: row.get(3)?,
-                        source: row.get::<_, Option<String>>(4)?.unwrap_or_default(),
+                        kind: row.get(4)?,
+                        recipient: row.get(5)?,
+                        context: row.get(6)?,
+                        source: row.get::<_, Option<String>>(7)?.unwrap_or_default(),
                     })
                 },
             )
@@ -254,9 +256,18 @@ impl ProfileStore {
     }
 }
 
+/// That there is no such user, and who there is.
+pub(super) fn no_such_user(paths: &Paths, user: &User) -> ProfileError {
+    ProfileError::NoSuchUser {
+        user: user.to_string(),
+        known: users(paths).iter().map(ToString::to_string).collect(),
+    }
+}
+
 fn failed(path: &Path, user: &User, source: rusqlite::Error) -> ProfileError {
     match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => ProfileError::Undecryptable { path: path.to_owned() },
+        Some(ErrorCode::DatabaseCorrupt) => ProfileError::Damaged { path: path.to_owned() },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             ProfileError::Busy { user: user.to_string() }
         }
@@ -267,7 +278,7 @@ fn failed(path: &Path, user: &User, source: rusqlite::Error) -> ProfileError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::Stamp;
+    use crate::profile::{NewDocument, NoPassphrase, Source, Stamp};
 
     fn home() -> (tempfile::TempDir, Paths) {
         let folder = tempfile::tempdir().unwrap();
@@ -276,7 +287,8 @@ mod tests {
     }
 
     fn store(paths: &Paths) -> ProfileStore {
-        ProfileStore::open_or_create(paths, &User::parse("me").unwrap()).unwrap()
+        let user = User::parse("me").unwrap();
+        ProfileStore::open_or_create(paths, &user, &NoPassphrase).unwrap()
     }
 
     fn source(place: &str, size_bytes: u64) -> Source {
@@ -287,7 +299,7 @@ mod tests {
     }
 
     fn document(key: &str, text: &str) -> NewDocument {
-        NewDocument { key: key.into(), id: None, title: None, date: None, text: text.into() }
+        NewDocument { key: key.into(), text: text.into(), ..NewDocument::default() }
     }
 
     #[test]
@@ -317,8 +329,8 @@ mod tests {
         let id = store.summaries().unwrap()[0].id.clone();
         store.replace_source(&source("/a", 2), &[document("", "giraffe")], 100).unwrap();
         assert_eq!(store.summaries().unwrap()[0].id, id);
-        assert!(store.search("zebra", 5).unwrap().is_empty());
-        assert_eq!(store.search("giraffe", 5).unwrap().len(), 1);
+        assert!(store.lexical("zebra", 5).unwrap().is_empty());
+        assert_eq!(store.lexical("giraffe", 5).unwrap().len(), 1);
     }
 
     #[test]
@@ -331,7 +343,7 @@ mod tests {
         let applied = store.replace_source(&source("/a", 2), &[changed], 100).unwrap();
         assert_eq!(applied.unchanged, 1);
         assert_eq!(store.summaries().unwrap()[0].title.as_deref(), Some("Heading"));
-        assert_eq!(store.search("heading", 5).unwrap().len(), 1);
+        assert_eq!(store.lexical("heading", 5).unwrap().len(), 1);
     }
 
     #[test]
@@ -345,7 +357,7 @@ mod tests {
             store.replace_source(&source("/a.txt", size_bytes), &plain, 100).unwrap();
         }
         assert_eq!(store.summaries().unwrap()[0].title.as_deref(), Some("Heading"));
-        assert_eq!(store.search("heading", 5).unwrap().len(), 1);
+        assert_eq!(store.lexical("heading", 5).unwrap().len(), 1);
     }
 
     #[test]
@@ -373,9 +385,9 @@ mod tests {
         assert_eq!(store.document_count().unwrap(), 2);
         // Whichever goes, its text goes with it.
         store.replace_source(&source("/a", 2), &both[1..], 100).unwrap();
-        assert!(store.search("zebra", 5).unwrap().is_empty());
+        assert!(store.lexical("zebra", 5).unwrap().is_empty());
         store.replace_source(&source("/a", 3), &both[..1], 100).unwrap();
-        assert!(store.search("giraffe", 5).unwrap().is_empty());
+        assert!(store.lexical("giraffe", 5).unwrap().is_empty());
         assert_eq!(store.document_count().unwrap(), 1);
     }
 
@@ -416,12 +428,11 @@ mod tests {
         let user = User::parse("me").unwrap();
         drop(store(&paths));
         std::fs::remove_file(user.key_file(&paths)).unwrap();
-        assert!(matches!(ProfileStore::open(&paths, &user), Err(ProfileError::KeyMissing { .. })));
-        RootKey::create(&user.key_file(&paths)).unwrap();
-        assert!(matches!(
-            ProfileStore::open(&paths, &user),
-            Err(ProfileError::Undecryptable { .. })
-        ));
+        let opened = ProfileStore::open(&paths, &user, &NoPassphrase);
+        assert!(matches!(opened, Err(ProfileError::KeyMissing { .. })));
+        key_file::create(&user.key_file(&paths), &user, &NoPassphrase).unwrap();
+        let opened = ProfileStore::open(&paths, &user, &NoPassphrase);
+        assert!(matches!(opened, Err(ProfileError::Undecryptable { .. })));
     }
 
     #[test]
