@@ -2,15 +2,19 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-
-use serde_json::json;
+use std::time::Duration;
 
 use super::Context;
-use super::args::{IngestArguments, KindArgument};
+use super::args::IngestArguments;
 use super::interrupt::{self, INTERRUPT};
+use super::output::visible;
+use super::{ingest_report, retrieval, watch};
 use crate::error::{Error, Exit, Explain};
-use crate::ingest::{self, Input, Kind, Problem, Report, Request};
+use crate::ingest::{self, Columns, Input, Kind, Report, Request};
 use crate::profile::{ProfileStore, User};
+
+/// How long `--wait` waits for another command that changes the profile.
+const WRITERS_PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// What an ingest as a whole complains of.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +25,10 @@ enum InputError {
     TooLong { bytes_max: u64 },
     #[error("no such file or folder: {paths}")]
     NothingThere { paths: String },
+    #[error("there is no file or folder to watch")]
+    NothingToWatch,
+    #[error("cannot tell where this program lies")]
+    NoProgram(#[source] std::io::Error),
     #[error("left out: {lost} files or lines; the rest is stored")]
     Lost { lost: usize },
 }
@@ -31,13 +39,16 @@ impl Explain for InputError {
             Self::Stdin(_) => "unreadable_stdin",
             Self::TooLong { .. } => "stdin_too_long",
             Self::NothingThere { .. } => "no_such_path",
+            Self::NothingToWatch => "nothing_to_watch",
+            Self::NoProgram(_) => "no_program",
             Self::Lost { .. } => "left_out",
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Stdin(_) => Exit::Failed,
+            Self::Stdin(_) | Self::NoProgram(_) => Exit::Failed,
+            Self::NothingToWatch => Exit::Usage,
             Self::TooLong { .. } | Self::NothingThere { .. } | Self::Lost { .. } => {
                 Exit::InvalidData
             }
@@ -46,11 +57,12 @@ impl Explain for InputError {
 
     fn help(&self) -> Option<String> {
         match self {
-            Self::Stdin(_) => None,
+            Self::Stdin(_) | Self::NoProgram(_) => None,
             Self::TooLong { .. } => {
                 Some("Split it, or raise [ingest] file_mib_max in the config file.".into())
             }
             Self::NothingThere { .. } => Some("Check the path.".into()),
+            Self::NothingToWatch => Some("Name a file or a folder beside `-`.".into()),
             Self::Lost { .. } => Some("Mend what is named and run the same command again.".into()),
         }
     }
@@ -58,6 +70,10 @@ impl Explain for InputError {
 
 pub(super) fn run(context: &Context, arguments: IngestArguments) -> Result<Option<Exit>, Error> {
     let user = User::parse(&arguments.user)?;
+    let (is_patient, is_watching) = (arguments.wait, arguments.watch);
+    if is_watching && arguments.paths.iter().all(|path| is_stdin(path)) {
+        return Err(InputError::NothingToWatch.into());
+    }
     let request = request(context, arguments)?;
     // A mistyped path must not bring a profile into being.
     let missing: Vec<&PathBuf> = request.inputs.iter().filter_map(missing_path).collect();
@@ -65,18 +81,18 @@ pub(super) fn run(context: &Context, arguments: IngestArguments) -> Result<Optio
         let names: Vec<String> = missing.iter().map(|path| path.display().to_string()).collect();
         return Err(InputError::NothingThere { paths: names.join(", ") }.into());
     }
-    let mut store = ProfileStore::open_or_create(&context.paths, &user)?;
+    let mut store = ProfileStore::open_or_create(&context.paths, &user, &context.secrets)?;
+    if is_patient {
+        store.wait_for_writers(WRITERS_PATIENCE)?;
+    }
     interrupt::install();
-    let bar = context.output.count_bar("reading");
-    let result = ingest::ingest(&mut store, &request, &INTERRUPT, &mut |done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    });
-    bar.finish_and_clear();
-    let report = result?;
-    show(context, &user, &report)?;
+    let report = pass(context, &mut store, &request)?;
+    ingest_report::show(context, &user, &report)?;
     if report.interrupted {
         return Ok(Some(Exit::Interrupted));
+    }
+    if is_watching {
+        return watch::follow(context, &mut store, request, &report).map(|()| None);
     }
     match report.lost() {
         0 => Ok(None),
@@ -84,18 +100,36 @@ pub(super) fn run(context: &Context, arguments: IngestArguments) -> Result<Optio
     }
 }
 
+/// Takes everything in once, showing how far it has come.
+pub(super) fn pass(
+    context: &Context,
+    store: &mut ProfileStore,
+    request: &Request,
+) -> Result<Report, Error> {
+    let bar = context.output.count_bar("reading");
+    let result = ingest::ingest(store, request, &INTERRUPT, &mut |progress| {
+        bar.set_length(progress.total as u64);
+        bar.set_position(progress.done as u64);
+        bar.suspend(|| {
+            for place in progress.stored {
+                context.output.detail(&format!("stored {}", visible(place)));
+            }
+        });
+    });
+    bar.finish_and_clear();
+    let report = result?;
+    if !report.interrupted {
+        retrieval::index_after_ingest(context, store);
+    }
+    Ok(report)
+}
+
 fn request(context: &Context, arguments: IngestArguments) -> Result<Request, InputError> {
-    let kind = match arguments.kind {
-        KindArgument::Auto => None,
-        KindArgument::Text => Some(Kind::Text),
-        KindArgument::Markdown => Some(Kind::Markdown),
-        KindArgument::Jsonl => Some(Kind::Jsonl),
-    };
     let config = &context.config.ingest;
     let file_bytes_max = u64::from(config.file_mib_max) << 20;
     let mut inputs = Vec::new();
     for path in arguments.paths {
-        inputs.push(if path == Path::new("-") {
+        inputs.push(if is_stdin(&path) {
             Input::Stdin(read_stdin(file_bytes_max)?)
         } else {
             Input::Path(path)
@@ -103,11 +137,26 @@ fn request(context: &Context, arguments: IngestArguments) -> Result<Request, Inp
     }
     Ok(Request {
         inputs,
-        kind,
+        // Any other name is `auto`.
+        kind: Kind::named(&arguments.kind),
         person: arguments.person,
+        me: arguments.me,
+        columns: Columns {
+            text: arguments.text_column,
+            title: arguments.title_column,
+            date: arguments.date_column,
+        },
+        prune: arguments.prune,
         chunk_tokens: config.chunk_tokens as usize,
         file_bytes_max,
+        reader: Some(std::env::current_exe().map_err(InputError::NoProgram)?),
+        reader_mib_max: config.reader_mib_max,
+        reader_seconds_max: config.reader_seconds_max,
     })
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 /// The path, where it names nothing at all.
@@ -124,48 +173,4 @@ fn read_stdin(bytes_max: u64) -> Result<Vec<u8>, InputError> {
         return Err(InputError::TooLong { bytes_max });
     }
     Ok(bytes)
-}
-
-fn show(context: &Context, user: &User, report: &Report) -> Result<(), Error> {
-    let output = &context.output;
-    if output.json {
-        return output.object(&json!({
-            "user": user.as_str(),
-            "files": {
-                "ingested": report.files_ingested,
-                "unchanged": report.files_unchanged,
-                "skipped": report.files_skipped,
-                "failed": report.files_failed,
-            },
-            "documents": report.documents,
-            "problems": report.problems,
-            "interrupted": report.interrupted,
-        }));
-    }
-    for problem in &report.problems {
-        output.note(&describe(problem));
-    }
-    let documents = &report.documents;
-    output.note(&format!(
-        "files: {} read, {} unchanged, {} of other kinds, {} failed\n\
-         documents: {} new, {} as before, {} stored already, {} removed",
-        report.files_ingested,
-        report.files_unchanged,
-        report.files_skipped,
-        report.files_failed,
-        documents.added,
-        documents.unchanged,
-        documents.duplicates,
-        documents.removed
-    ));
-    Ok(())
-}
-
-fn describe(problem: &Problem) -> String {
-    let place = match problem.line {
-        Some(line) => format!("{}:{line}", problem.path),
-        None => problem.path.clone(),
-    };
-    let weight = if problem.lost { "left out" } else { "note" };
-    format!("{weight}: {place}: {}", problem.message)
 }

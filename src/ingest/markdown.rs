@@ -5,7 +5,7 @@ use pulldown_cmark::{Event, HeadingLevel, MetadataBlockKind, Options, Parser, Ta
 use yaml_rust2::parser::{Event as YamlEvent, Parser as YamlParser};
 
 use super::decode::clean_line;
-use super::{Parsed, dates, note};
+use super::{Parsed, dates};
 use crate::profile::NewDocument;
 
 /// Lists in maps in lists: no front matter has more levels.
@@ -45,7 +45,7 @@ pub(super) fn read(text: &str) -> Parsed {
     let front_matter = match &outline.front_matter {
         None => FrontMatter::default(),
         Some((kind, block)) => front_matter(*kind, block).unwrap_or_else(|why| {
-            parsed.problems.push(note("", Some(1), format!("the front matter {why}")));
+            parsed.note(Some(1), format!("the front matter {why}"));
             FrontMatter::default()
         }),
     };
@@ -53,18 +53,17 @@ pub(super) fn read(text: &str) -> Parsed {
         let day = dates::day(&written);
         if day.is_none() {
             let message = format!("the date {written:?} is not understood; stored without one");
-            parsed.problems.push(note("", Some(1), message));
+            parsed.note(Some(1), message);
         }
         day
     });
     let body = text[outline.body_start..].trim();
     if !body.is_empty() {
         parsed.documents.push(NewDocument {
-            key: String::new(),
-            id: None,
             title: front_matter.title.or(outline.heading).map(|title| clean_line(&title)),
             date,
             text: body.to_owned(),
+            ..NewDocument::default()
         });
     }
     parsed

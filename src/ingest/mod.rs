@@ -1,66 +1,71 @@
 //! Writings into documents: one file per source format, and the walk that feeds them.
 //!
 //! A reader turns the bytes of one source into documents and a list of what it could not use,
-//! with places; everything else of that source, and every other source, still goes in. Each
-//! source is one transaction of the store. This module never loads a model.
+//! with places; everything else of that source, and every other source, still goes in. Sources are
+//! read in processes of their own, several at once, and stored in a stable order: what a source
+//! contributes changes in one transaction. This module never loads a model.
 
+mod batch;
+mod chatgpt;
+mod claude;
+mod conversations;
+mod csv;
 mod dates;
 mod decode;
+mod docx;
+mod error;
+mod frame;
+mod html;
+mod html_text;
 mod jsonl;
+mod kind;
+mod longlamp;
+mod mail;
+mod maildir;
 mod markdown;
+mod me;
+mod odt;
+mod office;
+mod open;
+mod org;
+mod org_inline;
+mod parsed;
+mod pdf;
+mod pool;
+mod process;
+mod prune;
+mod readers;
+mod reflow;
+mod report;
+mod rst;
+mod rst_inline;
+mod source;
 mod text;
 mod walk;
+mod worker;
+mod zipped;
 
-use std::fs;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::UNIX_EPOCH;
+use std::thread;
+use std::time::Duration;
 
-use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
-use serde::Serialize;
-use sha2::{Digest, Sha256};
+pub use error::IngestError;
+pub use kind::Kind;
+pub use parsed::Columns;
+pub use report::{KindReport, Problem, Report};
+pub use worker::serve;
 
-use crate::profile::{Applied, NewDocument, ProfileError, ProfileStore, Source, Stamp};
+use batch::Batch;
+use frame::{Content, Task};
+use parsed::{Options, Parsed};
+use pool::{Job, Pool, Queue, Reader};
+use process::ReaderCommand;
+use source::{OTHER_KIND, Pending};
+use walk::{FoundFile, Walked};
 
-/// Files, and bytes of files, read at once before what they gave is stored.
-const ROUND_FILES_MAX: usize = 64;
-const ROUND_BYTES_MAX: u64 = 32 << 20;
-/// Marks the stamp of a source that could not be used whole.
-const INCOMPLETE: &str = " incomplete";
-
-/// How the bytes of a file are turned into documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Plain text: one document.
-    Text,
-    /// Markdown: one document; front matter gives title and date.
-    Markdown,
-    /// JSON lines: a document a line, or a person a line.
-    Jsonl,
-}
-
-impl Kind {
-    /// By the ending of the file's name; `None` where it is none of ours.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
-        let extension = path.extension()?.to_str()?.to_lowercase();
-        match extension.as_str() {
-            "txt" | "text" => Some(Self::Text),
-            "md" | "markdown" | "mdown" => Some(Self::Markdown),
-            "jsonl" | "ndjson" => Some(Self::Jsonl),
-            _ => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Markdown => "markdown",
-            Self::Jsonl => "jsonl",
-        }
-    }
-}
+use crate::profile::{ProfileError, ProfileStore, Stamp};
 
 /// Where writings are taken from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,299 +77,213 @@ pub enum Input {
 }
 
 /// What to take in, and how.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// Files, folders, or standard input.
     pub inputs: Vec<Input>,
-    /// The format; by default each file's ending tells.
+    /// The format; by default each file tells by itself.
     pub kind: Option<Kind>,
     /// Whose profile to take from a file that holds several people.
     pub person: Option<String>,
+    /// The person's mail addresses, beside those that the profile remembers.
+    pub me: Vec<String>,
+    /// Names of the columns of a table.
+    pub columns: Columns,
+    /// Whether to remove what came from files below the given folders that are gone.
+    pub prune: bool,
     /// Largest passage, in estimated tokens.
     pub chunk_tokens: usize,
-    /// Larger files are refused.
+    /// Larger files are refused, but for mailboxes, which are read piece by piece.
     pub file_bytes_max: u64,
+    /// The program that reads the sources when it is called with `read-sources`; `None`: they are
+    /// read in this process, which then bounds neither time nor memory.
+    pub reader: Option<PathBuf>,
+    /// Memory that one reader may use, in MiB.
+    pub reader_mib_max: u32,
+    /// How long one source may take without a sign of progress, in seconds.
+    pub reader_seconds_max: u32,
 }
 
-/// Something that could not be used, with its place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// The file.
-    pub path: String,
-    /// The line, from 1, where one line is at fault.
-    pub line: Option<usize>,
-    /// What is wrong.
-    pub message: String,
-    /// Whether writing was left out because of it.
-    pub lost: bool,
-}
-
-/// What an ingest did.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Report {
-    /// Files whose documents are now in the store.
-    pub files_ingested: usize,
-    /// Files that had not changed since the last time.
-    pub files_unchanged: usize,
-    /// Files in folders whose endings are none of ours.
-    pub files_skipped: usize,
-    /// Files that could not be used at all.
-    pub files_failed: usize,
-    /// What happened to the documents.
-    pub documents: Applied,
-    /// Everything that could not be used.
-    pub problems: Vec<Problem>,
-    /// Whether Ctrl-C ended it early; what was done before is stored.
-    pub interrupted: bool,
-}
-
-impl Report {
-    /// How many problems cost writing.
-    #[must_use]
-    pub fn lost(&self) -> usize {
-        self.problems.iter().filter(|problem| problem.lost).count()
+impl Default for Request {
+    /// Nothing, read in this process.
+    fn default() -> Self {
+        Self {
+            inputs: Vec::new(),
+            kind: None,
+            person: None,
+            me: Vec::new(),
+            columns: Columns::default(),
+            prune: false,
+            chunk_tokens: 220,
+            file_bytes_max: 64 << 20,
+            reader: None,
+            reader_mib_max: 400,
+            reader_seconds_max: 8,
+        }
     }
 }
 
-/// What a reader makes of one source.
-#[derive(Debug, Default)]
-struct Parsed {
-    documents: Vec<NewDocument>,
-    problems: Vec<Problem>,
+impl Request {
+    fn reader(&self, user: &str) -> Reader {
+        let arguments = ["read-sources", "--memory-mib-max", &self.reader_mib_max.to_string()]
+            .map(str::to_owned)
+            .to_vec();
+        let command = |program: &PathBuf| ReaderCommand { program: program.clone(), arguments };
+        Reader {
+            command: self.reader.as_ref().map(command),
+            patience: Duration::from_secs(self.reader_seconds_max.into()),
+            file_bytes_max: self.file_bytes_max,
+            options: Options {
+                user: user.to_owned(),
+                person: self.person.clone(),
+                me: Vec::new(),
+                columns: self.columns.clone(),
+            },
+        }
+    }
 }
 
-/// One source that has to be read.
-struct Pending {
-    source: Source,
-    kind: Kind,
-    content: Content,
+/// How far an ingest has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// Sources that are done: stored, or found to be unusable.
+    pub done: usize,
+    /// Sources that are new or changed.
+    pub total: usize,
+    /// The places of the sources that have just been stored.
+    pub stored: &'a [&'a str],
 }
 
-enum Content {
-    File(PathBuf),
-    Bytes(Vec<u8>),
-}
-
-/// Takes in everything that `request` names. `on_progress` is told files done and files in all.
+/// Takes everything that `request` names into `store`. `on_progress` is told after each
+/// transaction; once `interrupt` is set, what was read is stored and the rest is left.
 ///
 /// # Errors
-/// [`ProfileError`] where the store fails; files that were done before stay done.
+/// Why the profile cannot be read or changed, or no reader be started. What is wrong with a source
+/// stands in the report instead.
 pub fn ingest(
     store: &mut ProfileStore,
     request: &Request,
     interrupt: &AtomicBool,
-    on_progress: &mut dyn FnMut(usize, usize),
-) -> Result<Report, ProfileError> {
-    let user = store.user().to_string();
+    on_progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Report, IngestError> {
     let mut report = Report::default();
-    let pending = collect(store, request, &mut report)?;
-    let total = pending.len();
-    let mut done = 0;
-    for round in rounds(&pending) {
-        let parsed: Vec<Result<Parsed, Problem>> =
-            round.par_iter().map(|item| read(item, request, &user)).collect();
-        for (item, parsed) in round.iter().zip(parsed) {
-            if interrupt.load(Ordering::Relaxed) {
-                report.interrupted = true;
-                return Ok(report);
-            }
-            match parsed {
-                Ok(parsed) => apply(store, item, parsed, request, &mut report)?,
-                Err(problem) => {
-                    report.files_failed += 1;
-                    report.problems.push(problem);
-                }
-            }
-            done += 1;
-            on_progress(done, total);
-        }
+    let (files, folders) = walk_all(request, interrupt, &mut report);
+    let mut reader = request.reader(store.user().as_str());
+    reader.options.me = me::addresses(store, &request.me, &files, &reader, interrupt, &mut report)?;
+    report.me.clone_from(&reader.options.me);
+    let (pending, seen) = collect(store, request, files, &folders, &reader.options, &mut report)?;
+    read_and_store(store, &pending, &reader, request, interrupt, &mut report, on_progress)?;
+    report.interrupted |= interrupt.load(Ordering::Relaxed) && request.prune;
+    if request.prune && !report.interrupted {
+        prune::prune(store, &folders, &seen, &mut report)?;
     }
     Ok(report)
 }
 
-/// Neighbouring sources whose sizes together stay within bounds; a larger one goes alone.
-fn rounds(pending: &[Pending]) -> Vec<&[Pending]> {
-    let mut rounds = Vec::new();
-    let (mut start, mut bytes) = (0, 0);
-    for (index, item) in pending.iter().enumerate() {
-        let more = item.source.stamp.size_bytes;
-        let full = bytes + more > ROUND_BYTES_MAX || index - start == ROUND_FILES_MAX;
-        if full && index > start {
-            rounds.push(&pending[start..index]);
-            (start, bytes) = (index, 0);
-        }
-        bytes += more;
-    }
-    if start < pending.len() {
-        rounds.push(&pending[start..]);
-    }
-    rounds
-}
-
-fn apply(
-    store: &mut ProfileStore,
-    item: &Pending,
-    parsed: Parsed,
+/// The files of all inputs, and the folders among the inputs.
+fn walk_all(
     request: &Request,
+    interrupt: &AtomicBool,
     report: &mut Report,
-) -> Result<(), ProfileError> {
-    let lost_something = parsed.problems.iter().any(|problem| problem.lost);
-    report.problems.extend(parsed.problems);
-    if lost_something && parsed.documents.is_empty() {
-        // What an earlier, better version of the file gave is kept.
-        report.files_failed += 1;
-        return Ok(());
+) -> (Vec<FoundFile>, Vec<Walked>) {
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
+    for input in &request.inputs {
+        let Input::Path(path) = input else { continue };
+        let found = walk::files(path, request.kind, interrupt);
+        report.files_skipped += found.skipped;
+        report.files_failed += found.problems.iter().filter(|problem| problem.lost).count();
+        report.problems.extend(found.problems);
+        files.extend(found.files);
+        folders.extend(found.folder);
     }
-    let mut source = item.source.clone();
-    if lost_something {
-        // Not done: the next ingest reads it again, and complains again.
-        source.stamp.reading.push_str(INCOMPLETE);
-    }
-    let applied = store.replace_source(&source, &parsed.documents, request.chunk_tokens)?;
-    report.files_ingested += 1;
-    report.documents.added += applied.added;
-    report.documents.unchanged += applied.unchanged;
-    report.documents.duplicates += applied.duplicates;
-    report.documents.removed += applied.removed;
-    Ok(())
+    // The walk may have been left in the middle.
+    report.interrupted = interrupt.load(Ordering::Relaxed);
+    (files, folders)
 }
 
-/// The sources that are new or changed.
+/// The sources that are new or changed, and the places of all.
 fn collect(
     store: &ProfileStore,
     request: &Request,
+    files: Vec<FoundFile>,
+    folders: &[Walked],
+    options: &Options,
     report: &mut Report,
-) -> Result<Vec<Pending>, ProfileError> {
+) -> Result<(Vec<Pending>, HashSet<String>), ProfileError> {
+    let mut known: HashMap<String, Stamp> = HashMap::new();
+    for folder in folders.iter().filter(|folder| folder.has_files) {
+        known.extend(store.stamps_below(&source::text_of(&folder.root))?);
+    }
     let mut pending = Vec::new();
+    let mut seen = HashSet::new();
+    for file in files {
+        let reading = source::reading(file.kind, request.chunk_tokens, options);
+        let source = source::of_file(&file, request.person.as_deref(), reading);
+        // Inputs may overlap.
+        if !seen.insert(source.place.clone()) {
+            continue;
+        }
+        let FoundFile { path, kind, named, size_bytes, .. } = file;
+        let shown = path.display().to_string();
+        if kind != Kind::Mbox && size_bytes > request.file_bytes_max {
+            let bound = request.file_bytes_max >> 20;
+            let message = format!("the file is larger than {bound} MiB ([ingest] file_mib_max)");
+            report.fail(kind, Problem::lost(shown, message));
+            continue;
+        }
+        let before = match known.remove(&source.place) {
+            Some(stamp) => Some(stamp),
+            None if named => store.stamp(&source.place)?,
+            None => None,
+        };
+        if before.as_ref() == Some(&source.stamp) {
+            report.count_unchanged(kind);
+        } else if before.as_ref().is_some_and(|before| is_other_kind(before, &source.stamp))
+            && !named
+        {
+            report.files_skipped += 1;
+        } else {
+            let known = before.is_some_and(|before| !before.reading.ends_with(OTHER_KIND));
+            let content = Content::File(path);
+            pending.push(Pending { source, kind, content, named, known, shown });
+        }
+    }
     for input in &request.inputs {
-        match input {
-            Input::Stdin(bytes) => pending.push(from_stdin(bytes, request)),
-            Input::Path(path) => {
-                let found = walk::files(path, request.kind);
-                report.files_skipped += found.skipped;
-                report.files_failed += found.problems.len();
-                report.problems.extend(found.problems);
-                for (file, kind) in found.files {
-                    let source = match source_of(&file, kind, request) {
-                        Ok(source) => source,
-                        Err(problem) => {
-                            report.files_failed += 1;
-                            report.problems.push(problem);
-                            continue;
-                        }
-                    };
-                    if store.is_unchanged(&source)? {
-                        report.files_unchanged += 1;
-                    } else {
-                        let content = Content::File(file);
-                        pending.push(Pending { source, kind, content });
-                    }
-                }
-            }
+        if let Input::Stdin(bytes) = input {
+            pending.push(source::of_stdin(bytes, request, options));
         }
     }
-    Ok(pending)
+    Ok((pending, seen))
 }
 
-/// Everything besides the bytes that decides what is stored of a source.
-fn reading(kind: Kind, request: &Request) -> String {
-    let person = request.person.as_deref().unwrap_or_default();
-    format!("{} {} {person}", kind.name(), request.chunk_tokens)
+/// Whether a file that is now as `stamp` says turned out to be of none of our kinds before.
+fn is_other_kind(before: &Stamp, stamp: &Stamp) -> bool {
+    before.reading.strip_suffix(OTHER_KIND) == Some(stamp.reading.as_str())
+        && (before.size_bytes, before.modified_ns) == (stamp.size_bytes, stamp.modified_ns)
 }
 
-fn from_stdin(bytes: &[u8], request: &Request) -> Pending {
-    let kind = request.kind.unwrap_or(Kind::Text);
-    let digest = hex::encode(Sha256::digest(bytes));
-    let source = Source {
-        place: format!("stdin:{}", &digest[..12]),
-        stamp: Stamp {
-            size_bytes: bytes.len() as u64,
-            modified_ns: 0,
-            reading: reading(kind, request),
-        },
-    };
-    Pending { source, kind, content: Content::Bytes(bytes.to_vec()) }
-}
-
-/// The path as text, and who was taken out of it. A name that is not UTF-8 is told from others
-/// that look alike by a hash.
-fn place_of(absolute: &Path, request: &Request) -> String {
-    let mut place = match absolute.to_str() {
-        Some(place) => place.to_owned(),
-        None => {
-            let digest = hex::encode(Sha256::digest(absolute.as_os_str().as_encoded_bytes()));
-            format!("{}#{}", absolute.to_string_lossy(), &digest[..12])
-        }
-    };
-    if let Some(person) = &request.person {
-        place.push_str(&format!("#{person}"));
-    }
-    place
-}
-
-fn source_of(file: &Path, kind: Kind, request: &Request) -> Result<Source, Problem> {
-    let problem = |message: String| problem(&file.display().to_string(), None, message);
-    let absolute = file.canonicalize().map_err(|error| problem(error.to_string()))?;
-    let metadata = fs::metadata(&absolute).map_err(|error| problem(error.to_string()))?;
-    if metadata.len() > request.file_bytes_max {
-        return Err(problem(format!(
-            "the file is larger than {} MiB ([ingest] file_mib_max)",
-            request.file_bytes_max >> 20
-        )));
-    }
-    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    Ok(Source {
-        place: place_of(&absolute, request),
-        stamp: Stamp {
-            size_bytes: metadata.len(),
-            modified_ns: modified.map_or(0, |time| time.as_nanos() as i64),
-            reading: reading(kind, request),
-        },
+fn read_and_store(
+    store: &mut ProfileStore,
+    pending: &[Pending],
+    reader: &Reader,
+    request: &Request,
+    interrupt: &AtomicBool,
+    report: &mut Report,
+    on_progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<(), IngestError> {
+    let jobs: Vec<Job<'_>> = pending
+        .iter()
+        .map(|Pending { source, kind, content, .. }| Job {
+            task: Task::Documents,
+            kind: *kind,
+            content,
+            size_bytes: source.stamp.size_bytes,
+        })
+        .collect();
+    let queue = Queue::new(&jobs, reader, interrupt);
+    thread::scope(|scope| {
+        let mut pool = Pool::start(scope, &queue);
+        let batch = Batch::new(store, request.chunk_tokens, pending, report);
+        batch.run(&mut pool, interrupt, on_progress)
     })
-}
-
-fn read(item: &Pending, request: &Request, user: &str) -> Result<Parsed, Problem> {
-    let place = &item.source.place;
-    let bytes = match &item.content {
-        Content::Bytes(bytes) => bytes.clone(),
-        Content::File(path) => read_file(path, request.file_bytes_max)
-            .map_err(|error| problem(place, None, error.to_string()))?,
-    };
-    let decoded = decode::text(&bytes).map_err(|why| problem(place, None, why.to_owned()))?;
-    let mut parsed = match item.kind {
-        Kind::Text => text::read(&decoded.text),
-        Kind::Markdown => markdown::read(&decoded.text),
-        Kind::Jsonl => jsonl::read(&decoded.text, request.person.as_deref(), user),
-    };
-    if decoded.broken > 0 {
-        let message = format!("{} places are not valid UTF-8; kept as U+FFFD", decoded.broken);
-        parsed.problems.push(note("", None, message));
-    }
-    if parsed.documents.is_empty() && parsed.problems.is_empty() {
-        parsed.problems.push(note("", None, "there is no text in it".into()));
-    }
-    for problem in &mut parsed.problems {
-        problem.path.clone_from(place);
-    }
-    Ok(parsed)
-}
-
-/// The file's bytes; one that has grown past the bound since it was looked at is refused.
-fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(io::Error::other("the file has grown too large"));
-    }
-    Ok(bytes)
-}
-
-/// Something that cost writing.
-fn problem(path: &str, line: Option<usize>, message: String) -> Problem {
-    Problem { path: path.to_owned(), line, message, lost: true }
-}
-
-/// Something that a person should know, but that cost nothing.
-fn note(path: &str, line: Option<usize>, message: String) -> Problem {
-    Problem { lost: false, ..problem(path, line, message) }
 }

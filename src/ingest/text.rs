@@ -7,13 +7,8 @@ use crate::profile::NewDocument;
 pub(super) fn read(text: &str) -> Parsed {
     let mut parsed = Parsed::default();
     if !text.trim().is_empty() {
-        parsed.documents.push(NewDocument {
-            key: String::new(),
-            id: None,
-            title: None,
-            date: None,
-            text: text.trim().to_owned(),
-        });
+        let text = text.trim().to_owned();
+        parsed.documents.push(NewDocument { text, ..NewDocument::default() });
     }
     parsed
 }
