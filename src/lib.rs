@@ -7,30 +7,37 @@
 //! - [`paths`]: where configuration, models, profiles and keys live
 //! - [`config`]: defaults < config file < environment
 //! - [`gguf`]: model files read and checked over a memory map
-//! - [`llama`]: model, session, sampler on llama.cpp
+//! - [`convert`]: published embedding models into GGUF
+//! - [`llama`]: model, session, sampler, embedder on llama.cpp
 //! - [`catalogue`]: models by name
 //! - [`profile`]: the encrypted store of a person's documents
 //! - [`ingest`]: writings into documents
 //! - [`retrieve`]: passages for a request
+//! - [`embedding`]: the embedding model of the settings
 //! - [`task`]: kinds of text
 //! - [`prompt`]: request and passages into messages that fit
 //! - [`generate`]: reasoning, then answer, as events
+//! - [`evaluate`]: systems side by side on people's held-out writing
 //! - [`cli`]: the command line
 //!
 //! Invariants: `unsafe` stands only where the model file is mapped; a model file is checked before
-//! llama.cpp sees it; profile, ingest, prompt and retrieve never load a model; only `model pull`
-//! opens a network socket; private text is never on the disk in plain, nor in a log.
+//! llama.cpp sees it; profile, ingest, prompt and retrieve never load a model; files of foreign
+//! formats are parsed in child processes; only `model pull` opens a network socket; private text is
+//! never on the disk in plain, nor in a log.
 
 pub mod error;
 pub mod paths;
 pub mod config;
 pub mod gguf;
+pub mod convert;
 pub mod llama;
 pub mod catalogue;
 pub mod profile;
 pub mod ingest;
 pub mod retrieve;
+pub mod embedding;
 pub mod task;
 pub mod prompt;
 pub mod generate;
+pub mod evaluate;
 pub mod cli;

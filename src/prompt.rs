@@ -257,8 +257,8 @@ mod tests {
             document: document.into(),
             title: Some(format!("About {document}")),
             date: Some("2020-01-02".into()),
-            score: 1.0,
             text: text.into(),
+            ..Hit::default()
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Task {
     instruction: String,
     /// Bound on the answer; `None`: the configured one.
     pub answer_tokens: Option<u32>,
+    /// The kind of document that it is, as the profile names it; passages of it weigh more.
+    pub kind: Option<String>,
     /// Passages to retrieve; `None`: the configured number.
     pub k: Option<u32>,
 }

@@ -6,6 +6,9 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use super::profile_arguments::ProfileCommand;
+use crate::evaluate::System;
+use crate::ingest::Kind;
 use crate::task::Task;
 
 /// Writes the way you write, with a model on this machine.
@@ -34,6 +37,7 @@ pub(super) struct Arguments {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
 pub(super) struct Global {
     /// Keep settings, models, profiles and keys below this folder
     #[arg(long, global = true, env = "RESTPG_HOME", value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -41,6 +45,9 @@ pub(super) struct Global {
     /// Read the settings from this file
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) config: Option<PathBuf>,
+    /// Read the passphrase that protects a profile's key from this file
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) passphrase_file: Option<PathBuf>,
     /// Print one JSON object on stdout
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -61,14 +68,20 @@ pub(super) enum Command {
     },
     /// Take writings into a profile
     #[command(after_help = "Examples:\n  \
-        restpg-edge ingest --user me ~/notes letter.txt\n  \
-        restpg-edge ingest --user me posts.jsonl\n  \
+        restpg-edge ingest --user me ~/notes letter.docx\n  \
+        restpg-edge ingest --user me --me me@example.org,me@work.example ~/Maildir\n  \
+        restpg-edge ingest --user me ~/Mail/Sent\n  \
+        restpg-edge ingest --user me --prune --watch ~/notes\n  \
         pbpaste | restpg-edge ingest --user me -\n\n\
         Files that have not changed are skipped, so that the same folder can be given again at \
-        any time. Kinds: plain text; Markdown, title and date from its front matter; JSON lines, \
-        {\"id\", \"title\", \"text\", \"date\"} or {\"user\", \"profile\": [...]}.")]
+        any time. In a folder the name of a file tells its kind: text, Markdown, Org, \
+        reStructuredText, web pages, PDF, Word, OpenDocument; mail as .eml, mbox or Maildir; \
+        tables (.csv, .tsv); JSON lines, {\"id\", \"title\", \"text\", \"date\"} or \
+        {\"user\", \"profile\": [...]}; the exports of ChatGPT and Claude.\n\n\
+        Of mail only what you wrote yourself is kept. Your addresses are those of --me, else those \
+        that most of your sent mail comes from.")]
     Ingest(IngestArguments),
-    /// What a profile holds: list, show, search
+    /// A profile: list, show, search, forget, check, protect, export, import, delete
     Profile {
         #[command(subcommand)]
         command: ProfileCommand,
@@ -80,12 +93,27 @@ pub(super) enum Command {
         git log -1 --format=%B | restpg-edge generate --user me --task email - > draft.txt\n\n\
         stdout carries the answer alone; the reasoning is shown on stderr where it is a terminal.")]
     Generate(Box<GenerateArguments>),
+    /// Measure on people's held-out writing what retrieval is worth
+    #[command(after_help = "Example:\n  \
+        restpg-edge eval --retrieval --dataset email.jsonl --dataset review.jsonl --queries 20\n\n\
+        A data set has a person a line: {\"user\", \"task\", \"profile\": [{\"id\", \"title\", \
+        \"text\", \"date\"}], \"queries\": [{\"id\", \"input\", \"output\"}]}. What is measured is \
+        the mean log-likelihood per token that the model gives to the true output after the \
+        request and the passages.")]
+    Eval(EvalArguments),
     /// Print the completion script for a shell
     #[command(after_help = "Example: restpg-edge completions bash > \
         ~/.local/share/bash-completion/completions/restpg-edge")]
     Completions {
         /// The shell
         shell: Shell,
+    },
+    /// Read files for another restpg-edge, which says which ones on standard input
+    #[command(hide = true)]
+    ReadSources {
+        /// Memory to use, in MiB
+        #[arg(long, value_name = "MIB")]
+        memory_mib_max: u32,
     },
     /// Print the manual page
     #[command(after_help = "Example: restpg-edge man | man -l -")]
@@ -113,6 +141,22 @@ pub(super) enum ModelCommand {
         #[arg(long, value_name = "HEX", value_parser = parse_sha256)]
         sha256: Option<String>,
     },
+    /// Convert a published embedding model and give it a name
+    #[command(after_help = "Example:\n  \
+        restpg-edge model import ./all-MiniLM-L6-v2 --name my-minilm\n\n\
+        The folder is one that sentence-transformers saves: config.json, tokenizer.json, \
+        model.safetensors. BERT models with a WordPiece vocabulary can be converted.")]
+    Import {
+        /// The model's folder
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+        /// Call the model this; by default the folder's name
+        #[arg(long)]
+        name: Option<String>,
+        /// What its matrices become
+        #[arg(long, value_enum, default_value = "f16")]
+        weights: WeightArgument,
+    },
     /// List the models that are known, and which are here
     List,
     /// Show a model's metadata, tensor types and memory
@@ -135,17 +179,14 @@ pub(super) enum ModelCommand {
     },
 }
 
-/// Formats that can be forced.
+/// What the matrices of a converted model become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum KindArgument {
-    /// By the ending of each file's name
-    Auto,
-    /// Plain text
-    Text,
-    /// Markdown
-    Markdown,
-    /// JSON lines
-    Jsonl,
+pub(super) enum WeightArgument {
+    /// 16-bit floats
+    F16,
+    /// 8-bit integers: half the size, vectors that differ a little
+    #[value(name = "q8_0")]
+    Q8_0,
 }
 
 #[derive(Debug, Args)]
@@ -154,43 +195,35 @@ pub(super) struct IngestArguments {
     #[arg(long, value_name = "U")]
     pub(super) user: String,
     /// The files' format
-    #[arg(long, value_enum, default_value = "auto")]
-    pub(super) kind: KindArgument,
+    #[arg(long, value_name = "KIND", default_value = "auto", value_parser = kinds())]
+    pub(super) kind: String,
+    /// Your mail addresses; what they sent is yours. They are remembered
+    #[arg(long, value_name = "A@B", value_delimiter = ',', value_parser = parse_address)]
+    pub(super) me: Vec<String>,
     /// Whose writings to take from a file that holds several people
     #[arg(long, value_name = "NAME")]
     pub(super) person: Option<String>,
+    /// Remove what came from files below these folders that are gone
+    #[arg(long)]
+    pub(super) prune: bool,
+    /// Go on, and take in what changes, until Ctrl-C
+    #[arg(long)]
+    pub(super) watch: bool,
+    /// Wait, up to ten minutes, while another command changes the profile
+    #[arg(long)]
+    pub(super) wait: bool,
+    /// The column of a table that holds the text
+    #[arg(long, value_name = "NAME")]
+    pub(super) text_column: Option<String>,
+    /// The column of a table that holds the title
+    #[arg(long, value_name = "NAME")]
+    pub(super) title_column: Option<String>,
+    /// The column of a table that holds the date
+    #[arg(long, value_name = "NAME")]
+    pub(super) date_column: Option<String>,
     /// Files and folders; - is standard input
     #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(super) paths: Vec<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ProfileCommand {
-    /// List the documents of a profile; without --user, the users
-    List {
-        /// Whose profile
-        #[arg(long, value_name = "U")]
-        user: Option<String>,
-    },
-    /// Print a document
-    Show {
-        /// Whose profile
-        #[arg(long, value_name = "U")]
-        user: String,
-        /// Its id, or the beginning of it
-        document: String,
-    },
-    /// Find the passages that fit a request
-    Search {
-        /// Whose profile
-        #[arg(long, value_name = "U")]
-        user: String,
-        /// How many
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
-        k: Option<u32>,
-        /// What to look for
-        query: String,
-    },
 }
 
 #[derive(Debug, Args)]
@@ -204,6 +237,9 @@ pub(super) struct GenerateArguments {
     /// The kind of text
     #[arg(long, default_value = "free", value_parser = tasks())]
     pub(super) task: String,
+    /// Whom it is for; passages written to the same person weigh more
+    #[arg(long, value_name = "NAME|ADDRESS")]
+    pub(super) to: Option<String>,
     /// The model, by name
     #[arg(long, value_name = "NAME")]
     pub(super) model: Option<String>,
@@ -245,6 +281,51 @@ pub(super) struct GenerateArguments {
     pub(super) show_reasoning: bool,
 }
 
+/// The formats that can be forced, each with what it is.
+fn kinds() -> PossibleValuesParser {
+    let auto = PossibleValue::new("auto").help("As the file's name tells");
+    let kinds = Kind::ALL.map(|kind| PossibleValue::new(kind.name()).help(kind.description()));
+    std::iter::once(auto).chain(kinds).collect::<Vec<_>>().into()
+}
+
+fn parse_address(text: &str) -> Result<String, String> {
+    let address = text.trim().to_lowercase();
+    let parts = address.split_once('@');
+    match parts {
+        Some((name, domain)) if !name.is_empty() && !domain.is_empty() => Ok(address),
+        _ => Err("a mail address looks like you@example.org".into()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EvalArguments {
+    /// Compare ways to choose passages
+    #[arg(long, required = true)]
+    pub(super) retrieval: bool,
+    /// A file with a person a line; may be given several times
+    #[arg(long, required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) dataset: Vec<PathBuf>,
+    /// What to compare, by names joined with commas; `none` is always among them
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = systems())]
+    pub(super) systems: Vec<String>,
+    /// Queries of each task; a fixed sample, people in turn
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) queries: u32,
+    /// The model that judges by likelihood, by name
+    #[arg(long, value_name = "NAME")]
+    pub(super) model: Option<String>,
+    /// Passages of each prompt
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(super) k: Option<u32>,
+    /// Longest output that is scored, in tokens; more is cut
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(super) output_tokens: u32,
+}
+
+fn systems() -> PossibleValuesParser {
+    System::ALL.map(System::name).into()
+}
+
 /// The tasks, each with what it is.
 fn tasks() -> PossibleValuesParser {
     let tasks = Task::names().filter_map(Task::named);
@@ -271,5 +352,19 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn several_addresses_come_as_a_list_or_one_by_one() {
+        let line = "restpg-edge ingest --user me --me A@x.example,b@y.example --me c@z.example p";
+        let Command::Ingest(arguments) =
+            Arguments::try_parse_from(line.split(' ')).unwrap().command
+        else {
+            panic!("it is another command");
+        };
+        assert_eq!(arguments.me, ["a@x.example", "b@y.example", "c@z.example"]);
+        assert_eq!(arguments.paths.len(), 1);
+        let line = "restpg-edge ingest --user me --me nobody p";
+        assert!(Arguments::try_parse_from(line.split(' ')).is_err());
     }
 }

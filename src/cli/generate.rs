@@ -10,13 +10,15 @@ use super::Context;
 use super::args::GenerateArguments;
 use super::interrupt::{self, INTERRUPT};
 use super::output::Output;
+use super::retrieval;
 use crate::catalogue::ModelStore;
 use crate::config::Config;
 use crate::error::{Error, Exit, Explain};
-use crate::generate::{self, Draft, Event, Request, Timings, Usage, milliseconds, passages};
+use crate::generate::{self, Draft, Event, Request, Timings, Usage, milliseconds};
 use crate::llama::{Model, Runtime, Sampling, physical_cores};
 use crate::profile::{Hit, ProfileStore, User};
 use crate::prompt::{LeftOut, Prompt};
+use crate::retrieve::Query;
 use crate::task::Task;
 
 /// llama.cpp takes the seed after this one for "choose one".
@@ -109,20 +111,38 @@ pub(super) fn run(
     let request = request(config, &arguments, &prompt)?;
 
     // What is missing is said before anything slow happens.
-    let store =
-        if arguments.no_profile { None } else { Some(ProfileStore::open(&context.paths, &user)?) };
+    let store = if arguments.no_profile {
+        None
+    } else {
+        Some(ProfileStore::open(&context.paths, &user, &context.secrets)?)
+    };
     let (_, model_file) = ModelStore::new(&context.paths.models).resolve(&config.model.name)?;
     let mut timings = Timings::default();
     let retrieve_started = Instant::now();
+    let mut runtime = None;
     let hits = match &store {
-        Some(store) => passages(store, &prompt, request.k)?,
+        Some(store) => {
+            generate::require_documents(store)?;
+            let query = Query {
+                text: &prompt,
+                kind: request.task.kind.as_deref(),
+                recipient: arguments.to.as_deref(),
+                vector: None,
+            };
+            let found = retrieval::find(&context, store, &mut runtime, &query, request.k)?;
+            found.into_iter().map(|found| found.hit).collect()
+        }
         None => Vec::new(),
     };
     timings.retrieve_ms = milliseconds(retrieve_started);
 
     let bar = context.output.count_bar("loading the model");
     let load_started = Instant::now();
-    let model = Model::load(Runtime::start()?, &model_file)?;
+    let runtime = match runtime {
+        Some(runtime) => runtime,
+        None => Runtime::start()?,
+    };
+    let model = Model::load(runtime, &model_file)?;
     timings.load_ms = milliseconds(load_started);
     let composed = generate::compose(&model, &request, &hits)?;
     bar.set_message("reading");

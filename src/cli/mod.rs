@@ -4,13 +4,23 @@
 //! results alone; progress, notes and errors go to stderr.
 
 mod args;
+mod bundle;
+mod eval;
+mod forget;
 mod generate;
 mod ingest;
+mod ingest_report;
 mod interrupt;
 mod logs;
 mod model;
 mod output;
 mod profile;
+mod profile_arguments;
+mod protect;
+mod retrieval;
+mod search;
+mod secrets;
+mod watch;
 
 use std::ffi::OsString;
 use std::time::Instant;
@@ -23,12 +33,14 @@ use crate::paths::Paths;
 
 use args::{Arguments, Command};
 use output::Output;
+use secrets::Secrets;
 
 /// What every command has at hand.
 struct Context {
     paths: Paths,
     config: Config,
     output: Output,
+    secrets: Secrets,
     started: Instant,
 }
 
@@ -65,7 +77,7 @@ fn usage_error(error: &clap::Error, wants_json: bool) -> u8 {
 fn dispatch(arguments: Arguments, output: Output, started: Instant) -> Result<Option<Exit>, Error> {
     let global = arguments.global;
     logs::start(global.verbose);
-    // These two need neither a home nor a configuration.
+    // These need neither a home nor a configuration.
     match arguments.command {
         Command::Completions { shell } => {
             let mut text = Vec::new();
@@ -79,6 +91,11 @@ fn dispatch(arguments: Arguments, output: Output, started: Instant) -> Result<Op
                 .map_err(output::OutputError::from)?;
             return output.bytes(&text).map(|()| None);
         }
+        Command::ReadSources { memory_mib_max } => {
+            // Nobody reads what it would say; whoever asked sees that it ended.
+            let served = crate::ingest::serve(memory_mib_max);
+            return Ok(served.err().map(|_| Exit::Failed));
+        }
         _ => {}
     }
     let paths = Paths::resolve(global.home.as_deref())?;
@@ -86,12 +103,14 @@ fn dispatch(arguments: Arguments, output: Output, started: Instant) -> Result<Op
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let config = Config::load(file, global.config.is_some(), environment)?;
-    let context = Context { paths, config, output, started };
+    let secrets = Secrets::new(global.passphrase_file);
+    let context = Context { paths, config, output, secrets, started };
     match arguments.command {
         Command::Model { command } => model::run(&context, command),
         Command::Ingest(arguments) => ingest::run(&context, arguments),
         Command::Profile { command } => profile::run(&context, command),
+        Command::Eval(arguments) => eval::run(&context, arguments),
         Command::Generate(arguments) => generate::run(context, arguments),
-        Command::Completions { .. } | Command::Man => Ok(None),
+        Command::Completions { .. } | Command::Man | Command::ReadSources { .. } => Ok(None),
     }
 }

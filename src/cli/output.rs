@@ -95,6 +95,13 @@ impl Output {
         }
     }
 
+    /// A remark for whoever asked for more.
+    pub(super) fn detail(&self, text: &str) {
+        if self.verbose {
+            note_line(text);
+        }
+    }
+
     /// Whether a person is watching stderr, or asked for what would be shown to one.
     pub(super) fn watched(&self) -> bool {
         !self.quiet && (self.verbose || io::stderr().is_terminal())
@@ -143,6 +150,22 @@ impl Output {
         bar.enable_steady_tick(TICK);
         bar
     }
+}
+
+/// `text` with everything made visible that a terminal would obey.
+pub(super) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        // Marks of direction turn the rest of the line over.
+        let turns = matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}')
+            || matches!(char, '\u{2066}'..='\u{2069}');
+        if char.is_control() || turns {
+            shown.extend(char.escape_default());
+        } else {
+            shown.push(char);
+        }
+    }
+    shown
 }
 
 /// Bytes as people read them.

@@ -18,7 +18,6 @@ use crate::error::{Exit, Explain};
 use crate::llama::{LlamaError, Message, Model, Sampling, Session};
 use crate::profile::{Hit, ProfileError, ProfileStore};
 use crate::prompt::{self, LeftOut, Measure, Parts, Prompt, PromptError};
-use crate::retrieve::retrieve;
 use crate::task::Task;
 
 use answer::Answer;
@@ -179,15 +178,15 @@ impl Explain for GenerateError {
     }
 }
 
-/// Passages for the request out of the person's profile.
+/// That there is something to retrieve from.
 ///
 /// # Errors
 /// [`GenerateError::EmptyProfile`], or why the profile cannot be read.
-pub fn passages(store: &ProfileStore, request: &str, k: usize) -> Result<Vec<Hit>, GenerateError> {
+pub fn require_documents(store: &ProfileStore) -> Result<(), GenerateError> {
     if store.document_count()? == 0 {
         return Err(GenerateError::EmptyProfile { user: store.user().to_string() });
     }
-    Ok(retrieve(store, request, k)?)
+    Ok(())
 }
 
 /// The prompt for the request, within what the context leaves beside reasoning and answer.

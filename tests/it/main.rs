@@ -3,25 +3,50 @@
 //! - `tidy`: the house rules: module order, where `unsafe` and raw bindings may stand
 //! - `models`: the catalogue: pull, verify, remove; resuming a download
 //! - `malformed`: damaged and hostile model files never end in a crash
-//! - `profiles`: ingest and what the profile then holds; `kill -9` in the middle
+//! - `malformed_embedders`: the same of models that embed
+//! - `embedding`: the converted embedding model gives what the published one gives
+//! - `profiles`: ingest and what the profile then holds
+//! - `mail_corpus`: of a mailbox only the person's own words are kept
+//! - `hostile`: hostile inputs cost only themselves
+//! - `crash`: kill -9, full disk, read-only folders, two processes
+//! - `forget`: forget, delete, export, import, protect, check
+//! - `privacy`: nothing that a person wrote lies on the disk in plain
+//! - `retrieval`: search by words and by meaning, explained; the index follows the profile
 //! - `writing`: generate on a tiny model: the contract, prompts, stops, seeds
 //! - `real`: generate on the catalogue's models with real people's writing
 //! - `mistakes`: what a person does wrong gets an answer that helps
 //! - `offline`: no command but `model pull` opens a socket
 //!
-//! `support` runs the binary in a home of its own; `tiny` writes tiny models.
+//! `support` runs the binary in a home of its own; `tiny` writes tiny models; `process_tree` runs a
+//! command and watches its descendants; `held_to_modes` binds a command to file modes even where
+//! the test runs as root.
 
 // A test may panic: that is how it fails.
 #![allow(clippy::unwrap_used)]
 
+// These watch processes as Linux shows them.
+#[cfg(target_os = "linux")]
+mod crash;
+mod embedding;
+mod forget;
+#[cfg(target_os = "linux")]
+mod held_to_modes;
+#[cfg(target_os = "linux")]
+mod hostile;
+mod mail_corpus;
 mod malformed;
+mod malformed_embedders;
 mod mistakes;
 mod models;
 // It watches the system calls of Linux.
 #[cfg(target_os = "linux")]
 mod offline;
+mod privacy;
+#[cfg(target_os = "linux")]
+mod process_tree;
 mod profiles;
 mod real;
+mod retrieval;
 mod support;
 mod tidy;
 mod tiny;

@@ -22,12 +22,14 @@ fn network_calls(home: &Home, arguments: &[&str]) -> (Vec<String>, Said) {
 #[test]
 fn no_command_on_private_text_opens_a_socket() {
     let home = Home::with_tiny_model();
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 11] = [
         &["ingest", "--user", "me", "-"],
         &["generate", "--user", "me", "--max-tokens", "4", "a note about the kettle"],
         &["profile", "list", "--user", "me"],
         &["profile", "search", "--user", "me", "kettle"],
         &["profile", "show", "--user", "me", ""],
+        &["profile", "check", "--user", "me"],
+        &["profile", "delete", "--user", "me", "--yes"],
         &["model", "list"],
         &["model", "show", "tiny"],
         &["model", "verify", "tiny"],

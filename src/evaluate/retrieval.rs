@@ -1,0 +1,421 @@
+//! What retrieval is worth: how much likelier the generator finds what the person really wrote
+//! when it has the retrieved passages before it, than without any.
+//!
+//! The measure is the mean log-likelihood per token, in nats, of the true output after the prompt
+//! that `generate` would give. The retriever sees the request alone, except that of the oracle,
+//! which retrieves with the true output and shows what there is to gain.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::statistics::{Interval, macro_mean, mean};
+use super::{HeldOut, Person};
+use crate::config::RetrieveConfig;
+use crate::error::Error;
+use crate::llama::Model;
+use crate::paths::Paths;
+use crate::profile::{Hit, NoPassphrase, ProfileStore, Source, Stamp, User, Vectors};
+use crate::prompt::{self, Parts};
+use crate::retrieve::{Embed, Query, retrieve, update_index};
+use crate::task::Task;
+
+/// Ways to choose passages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum System {
+    /// No passages: what gains are measured from.
+    None,
+    /// Any passages.
+    Random,
+    /// The newest.
+    Recency,
+    /// By words.
+    Bm25,
+    /// By meaning.
+    Dense,
+    /// Both, fused, weighted, without repetitions: what `generate` does.
+    Hybrid,
+    /// Hybrid, out of another person's profile.
+    OtherPerson,
+    /// Hybrid, with the true output as the query.
+    Oracle,
+}
+
+impl System {
+    /// All of them, in the order of reports.
+    pub const ALL: [Self; 8] = [
+        Self::None,
+        Self::Random,
+        Self::Recency,
+        Self::Bm25,
+        Self::Dense,
+        Self::Hybrid,
+        Self::OtherPerson,
+        Self::Oracle,
+    ];
+
+    /// Its name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Random => "random",
+            Self::Recency => "recency",
+            Self::Bm25 => "bm25",
+            Self::Dense => "dense",
+            Self::Hybrid => "hybrid",
+            Self::OtherPerson => "other-person",
+            Self::Oracle => "oracle",
+        }
+    }
+}
+
+/// What to measure, and how.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Queries of each task.
+    pub queries_per_task: usize,
+    /// Passages of each prompt.
+    pub k: usize,
+    /// Longest true output that is scored, in tokens; more is cut.
+    pub output_tokens_max: usize,
+    /// Longest passage, in estimated tokens.
+    pub chunk_tokens: usize,
+    /// Tokens decoded in one batch.
+    pub batch_tokens: u32,
+    /// Threads that decode.
+    pub threads: u32,
+    /// How passages are fused.
+    pub settings: RetrieveConfig,
+    /// What is compared.
+    pub systems: Vec<System>,
+}
+
+/// The log-likelihood per token of one query under each system.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// The task.
+    pub task: String,
+    /// The person.
+    pub user: String,
+    /// The query.
+    pub query: String,
+    /// Nats per token.
+    pub log_likelihood: BTreeMap<System, f64>,
+}
+
+/// What a system gains over no passages.
+#[derive(Debug, Clone, Serialize)]
+pub struct TaskRow {
+    /// The system.
+    pub system: System,
+    /// By task, in nats per token.
+    pub tasks: BTreeMap<String, Interval>,
+    /// The mean over tasks.
+    pub macro_average: Interval,
+    /// The part of the oracle's gain that it reaches, over the macro average.
+    pub share_of_oracle: Option<f64>,
+}
+
+/// One system against another, on the same queries.
+#[derive(Debug, Clone, Serialize)]
+pub struct Comparison {
+    /// The one.
+    pub system: System,
+    /// The other.
+    pub against: System,
+    /// By task: the first less the second, in nats per token.
+    pub tasks: BTreeMap<String, Interval>,
+    /// The mean over tasks.
+    pub macro_average: Interval,
+}
+
+/// Everything that was measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// How many queries of each task.
+    pub queries: BTreeMap<String, usize>,
+    /// What each system gains.
+    pub gains: Vec<TaskRow>,
+    /// Hybrid against each of the others.
+    pub comparisons: Vec<Comparison>,
+    /// Each query; ids and figures, no text.
+    pub outcomes: Vec<Outcome>,
+    /// Whether it was ended early.
+    pub interrupted: bool,
+}
+
+/// Measures all systems on a fixed sample of the people's queries. Profiles are built in
+/// `scratch`, encrypted, as `ingest` builds them. `on_progress` is told queries done and in all.
+///
+/// # Errors
+/// Those of the store and of the models.
+pub fn evaluate_retrieval(
+    people: &[Person],
+    model: &Model,
+    embedder: &dyn Embed,
+    plan: &Plan,
+    scratch: &Paths,
+    interrupt: &AtomicBool,
+    on_progress: &mut dyn FnMut(usize, usize),
+) -> Result<Report, Error> {
+    let sample = sample(people, plan.queries_per_task);
+    let mut profiles = Profiles { people, embedder, plan, scratch, built: BTreeMap::new() };
+    let mut outcomes = Vec::new();
+    for (done, &(person, query)) in sample.iter().enumerate() {
+        on_progress(done, sample.len());
+        if interrupt.load(Ordering::Relaxed) {
+            break;
+        }
+        let held_out = &people[person].queries[query];
+        let passages = profiles.passages(person, held_out)?;
+        let scorer = Scorer { model, plan, task: task(&people[person].task) };
+        if let Some(log_likelihood) = scorer.score_all(held_out, &passages)? {
+            outcomes.push(Outcome {
+                task: people[person].task.clone(),
+                user: people[person].user.clone(),
+                query: held_out.id.clone(),
+                log_likelihood,
+            });
+        }
+    }
+    Ok(report(outcomes, &plan.systems, interrupt.load(Ordering::Relaxed)))
+}
+
+fn task(name: &str) -> Task {
+    Task::named(name)
+        .or_else(|| Task::named("free"))
+        .unwrap_or_else(|| unreachable!("configs/tasks has the task free"))
+}
+
+/// Persons and queries by their indices: of each task as many as wanted, people in turn, in an
+/// order that a hash of their names gives.
+fn sample(people: &[Person], queries_per_task: usize) -> Vec<(usize, usize)> {
+    let hash = |text: &str| Sha256::digest(text.as_bytes()).to_vec();
+    // Of each task: a person's how-manieth query, a hash of the person, both indices.
+    type Turn = (usize, Vec<u8>, usize, usize);
+    let mut tasks: BTreeMap<&str, Vec<Turn>> = BTreeMap::new();
+    for (person, it) in people.iter().enumerate() {
+        let mut order: Vec<usize> = (0..it.queries.len()).collect();
+        order.sort_by_key(|&query| hash(&it.queries[query].id));
+        for (turn, query) in order.into_iter().enumerate() {
+            tasks.entry(&it.task).or_default().push((turn, hash(&it.user), person, query));
+        }
+    }
+    let mut chosen = Vec::new();
+    for mut queries in tasks.into_values() {
+        queries.sort();
+        let some = queries.into_iter().take(queries_per_task);
+        chosen.extend(some.map(|(_, _, person, query)| (person, query)));
+    }
+    chosen
+}
+
+/// Profiles of people, built when they are first needed.
+struct Profiles<'a> {
+    people: &'a [Person],
+    embedder: &'a dyn Embed,
+    plan: &'a Plan,
+    scratch: &'a Paths,
+    built: BTreeMap<usize, (ProfileStore, Vectors)>,
+}
+
+impl Profiles<'_> {
+    fn build(&mut self, person: usize) -> Result<(), Error> {
+        if self.built.contains_key(&person) {
+            return Ok(());
+        }
+        let user = User::parse(&format!("person {person}"))?;
+        let mut store = ProfileStore::open_or_create(self.scratch, &user, &NoPassphrase)?;
+        let stamp = Stamp { size_bytes: 0, modified_ns: 0, reading: String::new() };
+        let source = Source { place: "dataset".into(), stamp };
+        store.replace_source(&source, &self.people[person].profile, self.plan.chunk_tokens)?;
+        update_index(&mut store, self.embedder, &AtomicBool::new(false), &mut |_, _| {})?;
+        let vectors = store.vectors(&self.embedder.info().sha256)?;
+        self.built.insert(person, (store, vectors));
+        Ok(())
+    }
+
+    /// The passages that each system chooses for a query.
+    fn passages(
+        &mut self,
+        person: usize,
+        held_out: &HeldOut,
+    ) -> Result<BTreeMap<System, Vec<Hit>>, Error> {
+        let mut passages = BTreeMap::new();
+        for &system in &self.plan.systems {
+            let owner = if system == System::OtherPerson { self.other(person) } else { person };
+            self.build(owner)?;
+            passages.insert(system, self.choose(system, owner, held_out)?);
+        }
+        Ok(passages)
+    }
+
+    /// Another person of the same task: the next one.
+    fn other(&self, person: usize) -> usize {
+        let n = self.people.len();
+        let same_task = |other: &usize| self.people[*other].task == self.people[person].task;
+        (1..n).map(|step| (person + step) % n).find(same_task).unwrap_or(person)
+    }
+
+    fn choose(&self, system: System, owner: usize, held_out: &HeldOut) -> Result<Vec<Hit>, Error> {
+        let (store, vectors) = &self.built[&owner];
+        let k = self.plan.k;
+        let by_numbers =
+            |chunks: Vec<i64>| -> Result<Vec<Hit>, Error> { Ok(store.passages(&chunks)?) };
+        match system {
+            System::None => Ok(Vec::new()),
+            System::Random => {
+                let mut chunks = vectors.chunks.clone();
+                let seed = Sha256::digest(held_out.id.as_bytes());
+                let seed = u64::from_le_bytes(std::array::from_fn(|index| seed[index]));
+                fastrand::Rng::with_seed(seed).shuffle(&mut chunks);
+                chunks.truncate(k);
+                by_numbers(chunks)
+            }
+            System::Recency => by_numbers(store.newest(k)?),
+            System::Bm25 => self.fused(owner, &held_out.input, None, &plain(&self.plan.settings)),
+            System::Dense => {
+                let vector = self.embedder.query(&held_out.input)?;
+                let found = crate::retrieve::nearest(vectors, &vector, k);
+                by_numbers(found.into_iter().map(|(chunk, _)| chunk).collect())
+            }
+            System::Hybrid | System::OtherPerson => {
+                let vector = self.embedder.query(&held_out.input)?;
+                self.fused(owner, &held_out.input, Some(&vector), &self.plan.settings)
+            }
+            System::Oracle => {
+                let vector = self.embedder.query(&held_out.output)?;
+                self.fused(owner, &held_out.output, Some(&vector), &plain(&self.plan.settings))
+            }
+        }
+    }
+
+    fn fused(
+        &self,
+        owner: usize,
+        text: &str,
+        vector: Option<&[f32]>,
+        settings: &RetrieveConfig,
+    ) -> Result<Vec<Hit>, Error> {
+        let (store, vectors) = &self.built[&owner];
+        let query = Query { text, vector, kind: None, recipient: None };
+        let found = retrieve(store, vector.map(|_| vectors), &query, settings, self.plan.k)?;
+        Ok(found.into_iter().map(|found| found.hit).collect())
+    }
+}
+
+/// Ranks alone, without weights and diversity.
+fn plain(settings: &RetrieveConfig) -> RetrieveConfig {
+    RetrieveConfig { diversity: 0.0, recency_weight: 0.0, ..settings.clone() }
+}
+
+/// Scores true outputs of one task.
+struct Scorer<'a> {
+    model: &'a Model,
+    plan: &'a Plan,
+    task: Task,
+}
+
+impl Scorer<'_> {
+    /// Nats per token under each system; `None` where the output has no token.
+    fn score_all(
+        &self,
+        held_out: &HeldOut,
+        passages: &BTreeMap<System, Vec<Hit>>,
+    ) -> Result<Option<BTreeMap<System, f64>>, Error> {
+        let mut output = self.model.tokenize(&held_out.output);
+        output.truncate(self.plan.output_tokens_max);
+        if output.is_empty() {
+            return Ok(None);
+        }
+        // Systems that chose the same passages are scored once.
+        let mut known: Vec<(Vec<i64>, f64)> = Vec::new();
+        let mut scores = BTreeMap::new();
+        for (&system, hits) in passages {
+            let mut chunks: Vec<i64> = hits.iter().map(|hit| hit.chunk).collect();
+            if system == System::OtherPerson {
+                chunks.insert(0, -1);
+            }
+            let before = known.iter().find(|(other, _)| *other == chunks).map(|(_, score)| *score);
+            let score = match before {
+                Some(score) => score,
+                None => {
+                    let score = self.score(held_out, hits, &output)?;
+                    known.push((chunks, score));
+                    score
+                }
+            };
+            scores.insert(system, score);
+        }
+        Ok(Some(scores))
+    }
+
+    fn score(
+        &self,
+        held_out: &HeldOut,
+        passages: &[Hit],
+        output: &[crate::llama::Token],
+    ) -> Result<f64, Error> {
+        let request = &held_out.input;
+        let parts = Parts { task: &self.task, request, passages, reasoning: false };
+        let budget = (self.model.context_tokens_trained() as usize).saturating_sub(output.len());
+        let prompt = prompt::assemble(&parts, budget, self.model)?;
+        let tokens = self.model.render(&prompt.messages, &prompt.opening);
+        let needed = u32::try_from(tokens.len() + output.len()).unwrap_or(u32::MAX);
+        let mut session = self.model.session(
+            needed.next_multiple_of(256),
+            self.plan.batch_tokens,
+            self.plan.threads,
+        )?;
+        session.extend(&tokens, &mut |_| true)?;
+        Ok(mean(&session.score(output)?))
+    }
+}
+
+fn report(outcomes: Vec<Outcome>, systems: &[System], interrupted: bool) -> Report {
+    let mut queries: BTreeMap<String, usize> = BTreeMap::new();
+    for outcome in &outcomes {
+        *queries.entry(outcome.task.clone()).or_default() += 1;
+    }
+    let difference = |one: System, other: System| -> BTreeMap<String, Vec<f64>> {
+        let mut tasks: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for outcome in &outcomes {
+            let score = |system: System| outcome.log_likelihood.get(&system);
+            if let (Some(one), Some(other)) = (score(one), score(other)) {
+                tasks.entry(outcome.task.clone()).or_default().push(one - other);
+            }
+        }
+        tasks
+    };
+    let over_tasks = |tasks: &BTreeMap<String, Vec<f64>>| {
+        macro_mean(&tasks.values().map(Vec::as_slice).collect::<Vec<_>>())
+    };
+    let by_task = |tasks: &BTreeMap<String, Vec<f64>>| {
+        let row = tasks.iter().map(|(task, values)| (task.clone(), macro_mean(&[values])));
+        row.collect::<BTreeMap<_, _>>()
+    };
+    let oracle = over_tasks(&difference(System::Oracle, System::None)).mean;
+    let gains = systems
+        .iter()
+        .filter(|&&system| system != System::None)
+        .map(|&system| {
+            let tasks = difference(system, System::None);
+            let macro_average = over_tasks(&tasks);
+            let share_of_oracle = (oracle > 0.0).then(|| macro_average.mean / oracle);
+            TaskRow { system, tasks: by_task(&tasks), macro_average, share_of_oracle }
+        })
+        .collect();
+    let others = systems.iter().filter(|&&it| !matches!(it, System::Hybrid | System::None));
+    let comparisons = others
+        .map(|&against| {
+            let tasks = difference(System::Hybrid, against);
+            let macro_average = over_tasks(&tasks);
+            Comparison { system: System::Hybrid, against, tasks: by_task(&tasks), macro_average }
+        })
+        .collect();
+    Report { queries, gains, comparisons, outcomes, interrupted }
+}
