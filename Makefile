@@ -13,6 +13,7 @@ help: ## Show the commands
 demo: export RESTPG_HOME := $(CURDIR)/target/demo
 demo: build ## Pull the default model, take the sample writings in, write in their voice
 	@$(BINARY) model pull smollm2-135m-instruct
+	@$(BINARY) model pull all-minilm-l6-v2
 	@$(BINARY) ingest --user me docs/sample-writer
 	@echo
 	@echo 'restpg-edge generate --user me --task email "$(REQUEST)"'
@@ -29,9 +30,11 @@ test: ## Check everything: format, lints, docs, tests on tiny and real models
 build: tools ## Build target/release/restpg-edge
 	@cargo build --release --locked
 
-bench: tools ## Compare decoding with a bare llama.cpp loop; time and memory of a start
+bench: tools ## Decoding, starting, retrieval and ingest, with what each is compared with
 	cargo bench --locked --bench decode
 	cargo bench --locked --bench startup
+	cargo bench --locked --bench ingest
+	cargo bench --locked --bench retrieval
 
 tools: ## Install what the build needs and this machine lacks
 	@.ci/tools
