@@ -247,28 +247,30 @@ impl<'a> Change<'a> {
     }
 
     /// Everything but the text may have changed where the text has not. A place that does not know
-    /// a thing takes it away from none that does.
+    /// a thing takes it away from no other that does.
     fn update(&self, number: i64, cut: &CutDocument<'_>) -> rusqlite::Result<()> {
         let NewDocument { title, date, kind, recipient, context, .. } = cut.document;
+        // Its own occurrences have just been taken out.
+        let is_shared = self
+            .transaction
+            .prepare_cached("SELECT 1 FROM occurrence WHERE document = ?1")?
+            .exists([number])?;
         self.transaction
             .prepare_cached(
-                "UPDATE document SET date = coalesce(?2, date),
+                "UPDATE document SET date = coalesce(?2, iif(?6, date, NULL)),
                                      kind = coalesce(nullif(?3, ''), kind),
-                                     recipient = coalesce(?4, recipient),
-                                     context = coalesce(?5, context)
-                 WHERE number = ?1 AND (coalesce(?2, date) IS NOT date
-                                        OR coalesce(nullif(?3, ''), kind) IS NOT kind
-                                        OR coalesce(?4, recipient) IS NOT recipient
-                                        OR coalesce(?5, context) IS NOT context)",
+                                     recipient = coalesce(?4, iif(?6, recipient, NULL)),
+                                     context = coalesce(?5, iif(?6, context, NULL))
+                 WHERE number = ?1",
             )?
-            .execute(params![number, date, kind, recipient, context])?;
+            .execute(params![number, date, kind, recipient, context, is_shared])?;
         let renamed = self
             .transaction
             .prepare_cached(
                 "UPDATE document SET title = ?2
-                 WHERE number = ?1 AND ?2 IS NOT NULL AND ?2 IS NOT title",
+                 WHERE number = ?1 AND ?2 IS NOT title AND (?2 IS NOT NULL OR NOT ?3)",
             )?
-            .execute(params![number, title])?
+            .execute(params![number, title, is_shared])?
             > 0;
         if self.read_anew {
             // A profile that an older program wrote has no signatures.

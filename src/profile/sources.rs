@@ -12,14 +12,6 @@ use super::change::{Applied, Change, CutDocument, remove_unless_elsewhere};
 use super::{NewDocument, ProfileError, ProfileStore, Source, Stamp};
 
 impl ProfileStore {
-    /// Whether `source` was ingested with exactly this stamp.
-    ///
-    /// # Errors
-    /// [`ProfileError::Database`].
-    pub fn is_unchanged(&self, source: &Source) -> Result<bool, ProfileError> {
-        Ok(self.stamp(&source.place)?.is_some_and(|stamp| stamp == source.stamp))
-    }
-
     /// The stamp with which `place` was ingested last; `None` where it never was.
     ///
     /// # Errors
@@ -255,6 +247,20 @@ mod tests {
     }
 
     #[test]
+    fn a_title_that_was_taken_away_goes_unless_another_place_has_it() {
+        let (_folder, mut store) = store();
+        let titled = NewDocument { title: Some("Zebra".into()), ..document("the same text") };
+        store.replace_source(&source("/a", 1), std::slice::from_ref(&titled), 100).unwrap();
+        store.replace_source(&source("/b", 1), &[titled], 100).unwrap();
+        put(&mut store, "/a", 2, "the same text");
+        assert_eq!(store.lexical("zebra", 5).unwrap().len(), 1);
+        store.remove_sources(&["/b".into()]).unwrap();
+        put(&mut store, "/a", 3, "the same text");
+        assert!(store.lexical("zebra", 5).unwrap().is_empty());
+        assert_eq!(store.summaries().unwrap()[0].title, None);
+    }
+
+    #[test]
     fn short_texts_are_the_same_only_where_they_are_equal() {
         let (_folder, mut store) = store();
         put(&mut store, "/a", 1, "See you on Monday at the shed.");
@@ -345,8 +351,7 @@ mod tests {
     fn an_unchanged_source_has_exactly_its_stamp() {
         let (_folder, mut store) = store();
         put(&mut store, "/a", 1, "text");
-        assert!(store.is_unchanged(&source("/a", 1)).unwrap());
-        assert!(!store.is_unchanged(&source("/a", 2)).unwrap());
-        assert!(!store.is_unchanged(&source("/b", 1)).unwrap());
+        assert_eq!(store.stamp("/a").unwrap(), Some(source("/a", 1).stamp));
+        assert_eq!(store.stamp("/b").unwrap(), None);
     }
 }
