@@ -311,6 +311,10 @@ pub(super) struct EvalArguments {
     /// Queries of each task; a fixed sample, people in turn
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) queries: u32,
+    /// Leave out this many queries of each task, in the sample's order: those that settings were
+    /// chosen on
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) skip: u32,
     /// The model that judges by likelihood, by name
     #[arg(long, value_name = "NAME")]
     pub(super) model: Option<String>,

@@ -52,6 +52,7 @@ pub(super) fn run(context: &Context, arguments: EvalArguments) -> Result<Option<
     let model = Model::load(runtime, &file)?;
     let plan = Plan {
         queries_per_task: arguments.queries as usize,
+        skipped_per_task: arguments.skip as usize,
         k: arguments.k.unwrap_or(config.retrieve.k) as usize,
         output_tokens_max: arguments.output_tokens as usize,
         chunk_tokens: config.ingest.chunk_tokens as usize,
@@ -82,6 +83,7 @@ pub(super) fn run(context: &Context, arguments: EvalArguments) -> Result<Option<
             "model": manifest.name,
             "embedder": config.retrieve.embedder,
             "k": plan.k,
+            "skipped_per_task": plan.skipped_per_task,
             "settings": config.retrieve,
             "report": report,
         }))?;

@@ -78,6 +78,9 @@ impl System {
 pub struct Plan {
     /// Queries of each task.
     pub queries_per_task: usize,
+    /// Queries of each task that come before these in the sample's order and are left out: what
+    /// settings were chosen on says nothing of how good they are.
+    pub skipped_per_task: usize,
     /// Passages of each prompt.
     pub k: usize,
     /// Longest true output that is scored, in tokens; more is cut.
@@ -162,7 +165,7 @@ pub fn evaluate_retrieval(
     interrupt: &AtomicBool,
     on_progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Report, Error> {
-    let sample = sample(people, plan.queries_per_task);
+    let sample = sample(people, plan.skipped_per_task, plan.queries_per_task);
     let mut profiles = Profiles { people, embedder, plan, scratch, built: BTreeMap::new() };
     let mut outcomes = Vec::new();
     for (done, &(person, query)) in sample.iter().enumerate() {
@@ -192,8 +195,12 @@ fn task(name: &str) -> Task {
 }
 
 /// Persons and queries by their indices: of each task as many as wanted, people in turn, in an
-/// order that a hash of their names gives.
-fn sample(people: &[Person], queries_per_task: usize) -> Vec<(usize, usize)> {
+/// order that a hash of their names gives, the first ones left out where that is wanted.
+fn sample(
+    people: &[Person],
+    skipped_per_task: usize,
+    queries_per_task: usize,
+) -> Vec<(usize, usize)> {
     let hash = |text: &str| Sha256::digest(text.as_bytes()).to_vec();
     // Of each task: a person's how-manieth query, a hash of the person, both indices.
     type Turn = (usize, Vec<u8>, usize, usize);
@@ -205,13 +212,17 @@ fn sample(people: &[Person], queries_per_task: usize) -> Vec<(usize, usize)> {
             tasks.entry(&it.task).or_default().push((turn, hash(&it.user), person, query));
         }
     }
+    // A query of each task in turn: a run that is ended early knows as much of every task.
     let mut chosen = Vec::new();
-    for mut queries in tasks.into_values() {
+    for (place, mut queries) in tasks.into_values().enumerate() {
         queries.sort();
-        let some = queries.into_iter().take(queries_per_task);
-        chosen.extend(some.map(|(_, _, person, query)| (person, query)));
+        let some = queries.into_iter().skip(skipped_per_task).take(queries_per_task);
+        chosen.extend(
+            some.enumerate().map(|(turn, (.., person, query))| (turn, place, person, query)),
+        );
     }
-    chosen
+    chosen.sort_unstable();
+    chosen.into_iter().map(|(.., person, query)| (person, query)).collect()
 }
 
 /// Profiles of people, built when they are first needed.
@@ -418,4 +429,38 @@ fn report(outcomes: Vec<Outcome>, systems: &[System], interrupted: bool) -> Repo
         })
         .collect();
     Report { queries, gains, comparisons, outcomes, interrupted }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(user: &str, task: &str, n_queries: usize) -> Person {
+        let query = |index| HeldOut {
+            id: format!("{user}/{index}"),
+            input: String::new(),
+            output: String::new(),
+        };
+        Person {
+            user: user.into(),
+            task: task.into(),
+            profile: Vec::new(),
+            queries: (0..n_queries).map(query).collect(),
+        }
+    }
+
+    #[test]
+    fn a_sample_takes_tasks_and_people_in_turn_and_goes_on_where_another_ended() {
+        let people = [person("a", "email", 3), person("b", "email", 3), person("c", "review", 5)];
+        let all = sample(&people, 0, 4);
+        assert_eq!(all.len(), 8);
+        let tasks: Vec<&str> =
+            all.iter().map(|&(person, _)| people[person].task.as_str()).collect();
+        assert_eq!(tasks, ["email", "review"].repeat(4));
+        let mails: Vec<usize> =
+            all.iter().map(|&(person, _)| person).filter(|it| *it < 2).collect();
+        assert_ne!(mails[0], mails[1]);
+        let (first, rest) = (sample(&people, 0, 1), sample(&people, 1, 3));
+        assert_eq!(all, [first, rest].concat());
+    }
 }
