@@ -24,6 +24,9 @@ pub struct Paths {
     pub profiles: PathBuf,
     /// One key file per user.
     pub keys: PathBuf,
+    /// Whether new keys are sealed with the system's keyring, where there is one. Not below one
+    /// folder: everything is to lie there.
+    pub has_keyring: bool,
 }
 
 /// No place to put things.
@@ -62,6 +65,7 @@ impl Paths {
             keys: config.join("keys"),
             models: data.join("models"),
             profiles: data.join("profiles"),
+            has_keyring: home.is_none(),
         })
     }
 }

@@ -119,7 +119,7 @@ fn summary(forgotten: &Forgotten, is_dry_run: bool) -> String {
 pub(super) fn delete(context: &Context, user: &str, yes: bool) -> Result<Option<Exit>, Error> {
     let user = User::parse(user)?;
     if !profile::is_anything_left(&context.paths, &user)? {
-        let known = profile::users(&context.paths).iter().map(ToString::to_string).collect();
+        let known = profile::users(&context.paths)?.iter().map(ToString::to_string).collect();
         return Err(ProfileError::NoSuchUser { user: user.to_string(), known }.into());
     }
     if !yes && !is_confirmed(&user)? {

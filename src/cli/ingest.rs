@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Context;
@@ -11,10 +12,12 @@ use super::output::visible;
 use super::{ingest_report, retrieval, watch};
 use crate::error::{Error, Exit, Explain};
 use crate::ingest::{self, Columns, Input, Kind, Report, Request};
-use crate::profile::{ProfileStore, User};
+use crate::profile::{ProfileStore, Protection, User, protection, users};
 
-/// How long `--wait` waits for another command that changes the profile.
-const WRITERS_PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// How often `--wait` tries again while another command changes the profile, and how long it tries:
+/// ten minutes.
+const WAIT_SLICE: Duration = Duration::from_millis(50);
+const WAIT_SLICES_MAX: i32 = 10 * 60 * 20;
 
 /// What an ingest as a whole complains of.
 #[derive(Debug, thiserror::Error)]
@@ -81,12 +84,21 @@ pub(super) fn run(context: &Context, arguments: IngestArguments) -> Result<Optio
         let names: Vec<String> = missing.iter().map(|path| path.display().to_string()).collect();
         return Err(InputError::NothingThere { paths: names.join(", ") }.into());
     }
+    let is_new = !users(&context.paths)?.contains(&user);
     let mut store = ProfileStore::open_or_create(&context.paths, &user, &context.secrets)?;
+    if is_new {
+        say_how_the_key_is_kept(context, &user)?;
+    }
     if is_patient {
-        store.wait_for_writers(WRITERS_PATIENCE)?;
+        store.wait_for_writers(goes_on_waiting)?;
     }
     interrupt::install();
-    let report = pass(context, &mut store, &request)?;
+    let report = match pass(context, &mut store, &request) {
+        Err(error) if is_busy(&error) && INTERRUPT.load(Ordering::Relaxed) => {
+            return Ok(Some(Exit::Interrupted));
+        }
+        result => result?,
+    };
     ingest_report::show(context, &user, &report)?;
     if report.interrupted {
         return Ok(Some(Exit::Interrupted));
@@ -98,6 +110,28 @@ pub(super) fn run(context: &Context, arguments: IngestArguments) -> Result<Optio
         0 => Ok(None),
         lost => Err(InputError::Lost { lost }.into()),
     }
+}
+
+fn goes_on_waiting(times: i32) -> bool {
+    std::thread::sleep(WAIT_SLICE);
+    times < WAIT_SLICES_MAX && !INTERRUPT.load(Ordering::Relaxed)
+}
+
+/// Whether another command is changing the profile.
+pub(super) fn is_busy(error: &Error) -> bool {
+    error.inner().kind() == "profile_busy"
+}
+
+fn say_how_the_key_is_kept(context: &Context, user: &User) -> Result<(), Error> {
+    if protection(&context.paths, user)? == Protection::Permissions && context.paths.has_keyring {
+        context.output.note(&format!(
+            "no keyring of this system can be used (-v says why): the key of {user} lies in a file \
+             that you alone may read; `restpg-edge profile protect --user {user:?}` seals it with \
+             a passphrase",
+            user = user.as_str()
+        ));
+    }
+    Ok(())
 }
 
 /// Takes everything in once, showing how far it has come.

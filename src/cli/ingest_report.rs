@@ -101,6 +101,12 @@ fn complaints(report: &Report) -> Vec<String> {
         }
     }
     lines.extend(report.notes.iter().map(|note| format!("note: {}", visible(note))));
+    match report.documents.adapters_invalidated {
+        0 => {}
+        count => lines.push(format!(
+            "note: {count} adapters had learned from documents that are gone, and are now invalid"
+        )),
+    }
     lines
 }
 

@@ -1,5 +1,7 @@
 //! `restpg-edge profile …`
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::Context;
@@ -7,7 +9,7 @@ use super::output::visible;
 use super::profile_arguments::ProfileCommand;
 use super::{bundle, forget, protect, search};
 use crate::error::{Error, Exit};
-use crate::profile::{Check, ProfileError, ProfileStore, User, protection, users};
+use crate::profile::{Check, ProfileError, ProfileStore, Protection, User, protection, users};
 
 pub(super) fn run(context: &Context, command: ProfileCommand) -> Result<Option<Exit>, Error> {
     match command {
@@ -20,7 +22,7 @@ pub(super) fn run(context: &Context, command: ProfileCommand) -> Result<Option<E
         ProfileCommand::Index { user } => return search::index(context, &user),
         ProfileCommand::Forget(arguments) => forget::forget(context, arguments)?,
         ProfileCommand::Check { user } => return check(context, &user),
-        ProfileCommand::Protect { user } => protect::protect(context, &user)?,
+        ProfileCommand::Protect { user, keyring } => protect::protect(context, &user, keyring)?,
         ProfileCommand::Unprotect { user } => protect::unprotect(context, &user)?,
         ProfileCommand::Export(arguments) => bundle::export(context, &arguments)?,
         ProfileCommand::Import(arguments) => bundle::import(context, &arguments)?,
@@ -34,14 +36,26 @@ pub(super) fn open(context: &Context, user: &str) -> Result<ProfileStore, Error>
 }
 
 fn list_users(context: &Context) -> Result<(), Error> {
-    let users = users(&context.paths);
-    let has_no_key = |user: &&User| {
-        matches!(protection(&context.paths, user), Err(ProfileError::KeyMissing { .. }))
-    };
-    let keyless: Vec<&str> = users.iter().filter(has_no_key).map(User::as_str).collect();
+    let users = users(&context.paths)?;
+    let mut keyless: Vec<&str> = Vec::new();
+    let mut protected_by: BTreeMap<&str, Protection> = BTreeMap::new();
+    for user in &users {
+        match protection(&context.paths, user) {
+            Ok(by) => {
+                protected_by.insert(user.as_str(), by);
+            }
+            Err(ProfileError::KeyMissing { .. }) => keyless.push(user.as_str()),
+            // Whoever opens the profile is told.
+            Err(_) => {}
+        }
+    }
     if context.output.json {
         let names: Vec<&str> = users.iter().map(User::as_str).collect();
-        return context.output.object(&json!({"users": names, "without_key": keyless}));
+        return context.output.object(&json!({
+            "users": names,
+            "without_key": keyless,
+            "protected_by": protected_by,
+        }));
     }
     if users.is_empty() {
         let advice = "no profiles yet; `restpg-edge ingest --user me FOLDER` makes one";

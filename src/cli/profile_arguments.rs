@@ -75,19 +75,26 @@ pub(super) enum ProfileCommand {
         #[arg(long, value_name = "U")]
         user: String,
     },
-    /// Protect the key of a profile with a passphrase
+    /// Protect the key of a profile with a passphrase, or with the system's keyring
     #[command(after_help = "Examples:\n  \
         restpg-edge profile protect --user me\n  \
-        restpg-edge profile protect --user me --passphrase-file ~/.config/restpg-passphrase\n\n\
-        From then on every command that uses the profile asks for the passphrase, or reads it \
-        from --passphrase-file. A forgotten passphrase cannot be recovered, nor the profile \
-        without it. Argon2id makes each guess slow.")]
+        restpg-edge profile protect --user me --passphrase-file ~/.config/restpg-passphrase\n  \
+        restpg-edge profile protect --user me --keyring\n\n\
+        With a passphrase every command that uses the profile asks for it, or reads it from \
+        --passphrase-file. A forgotten passphrase cannot be recovered, nor the profile without \
+        it. Argon2id makes each guess slow.\n\n\
+        With the keyring (the Secret Service of a Linux desktop, the Keychain of macOS) the \
+        profile opens while you are logged in and the keyring is unlocked. New profiles are \
+        protected so where there is a keyring, except below --home.")]
     Protect {
         /// Whose profile
         #[arg(long, value_name = "U")]
         user: String,
+        /// With the system's keyring instead of a passphrase
+        #[arg(long)]
+        keyring: bool,
     },
-    /// Keep the key of a profile without a passphrase again
+    /// Keep the key of a profile without passphrase or keyring again
     #[command(after_help = "Example: restpg-edge profile unprotect --user me\n\n\
         The key file is then protected by its permissions alone.")]
     Unprotect {

@@ -82,7 +82,7 @@ pub(super) fn follow(
                 failed_before = failed;
             }
             // Another command writes: once more in a moment.
-            Err(error) if error.inner().kind() == "profile_busy" => changes.note(Instant::now()),
+            Err(error) if ingest::is_busy(&error) => changes.note(Instant::now()),
             Err(error) => return Err(error),
         }
     }
@@ -150,17 +150,41 @@ impl Watch {
 
     fn next(&mut self) -> Result<Seen, WatchError> {
         match self.events.recv_timeout(SLICE) {
+            // A path that was replaced is another one: the watch must be set on it anew.
+            Ok(Ok(event)) if self.is_of_a_root(&event) => {
+                self.restart()?;
+                Ok(Seen::Change)
+            }
             Ok(Ok(event)) if is_change(&event, &self.roots, &self.ignored) => Ok(Seen::Change),
             Ok(Ok(_)) | Err(RecvTimeoutError::Timeout) => Ok(Seen::Nothing),
             // While polling, a folder that is not there for a moment is nothing to end for.
             Ok(Err(_)) if self.is_polling => Ok(Seen::Nothing),
             Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => {
                 // The system cannot watch as many folders as there are by now.
-                let (watcher, events) = watcher::<PollWatcher>(&self.roots)?;
-                (self._watcher, self.events, self.is_polling) = (watcher, events, true);
+                self.is_polling = true;
+                self.restart()?;
                 Ok(Seen::Change)
             }
         }
+    }
+
+    /// Whether a path itself came, went or was renamed.
+    fn is_of_a_root(&self, event: &Event) -> bool {
+        let kind = event.kind;
+        let is_renaming = matches!(kind, EventKind::Modify(ModifyKind::Name(_)));
+        (kind.is_create() || kind.is_remove() || is_renaming)
+            && event.paths.iter().any(|path| self.roots.contains(path))
+    }
+
+    fn restart(&mut self) -> Result<(), WatchError> {
+        let told =
+            if self.is_polling { None } else { watcher::<RecommendedWatcher>(&self.roots).ok() };
+        self.is_polling = told.is_none();
+        (self._watcher, self.events) = match told {
+            Some(told) => told,
+            None => watcher::<PollWatcher>(&self.roots)?,
+        };
+        Ok(())
     }
 }
 
@@ -173,8 +197,11 @@ fn watcher<W: Watcher + 'static>(roots: &[PathBuf]) -> notify::Result<Watching> 
     for root in roots {
         if root.is_dir() {
             watcher.watch(root, RecursiveMode::Recursive)?;
-        } else if let Some(folder) = root.parent() {
-            // A file that is saved anew is another file: its folder is what stays.
+        }
+        // What is saved or made anew is another file or folder: the folder around it stays. Within
+        // another root it is watched already.
+        let is_within = |folder: &Path| roots.iter().any(|root| folder.starts_with(root));
+        if let Some(folder) = root.parent().filter(|folder| folder.is_dir() && !is_within(folder)) {
             watcher.watch(folder, RecursiveMode::NonRecursive)?;
         }
     }

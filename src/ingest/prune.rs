@@ -57,7 +57,7 @@ pub(super) fn prune(
         }
         gone.sort();
         if !gone.is_empty() {
-            report.documents.removed += store.remove_sources(&gone)?;
+            report.documents += store.remove_sources(&gone)?;
             report.files_pruned += gone.len();
         }
     }

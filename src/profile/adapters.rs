@@ -1,7 +1,7 @@
 //! The adapters of a profile: which documents each was trained on, and what has become of it.
 //!
-//! An adapter has learned from its documents, so it follows them: when one is forgotten, the
-//! adapter is invalid in the same transaction. This file does not know what an adapter is made of.
+//! An adapter has learned from its documents, so it follows them: when one is forgotten, or gone
+//! with its file, the adapter is invalid in the same transaction. This file does not know what an adapter is made of.
 
 use rusqlite::{Row, Transaction, TransactionBehavior, params};
 use serde::Serialize;
@@ -55,13 +55,8 @@ impl ProfileStore {
                              VALUES (?1, ?2)",
                         )?
                         .execute(params![id, document])?;
-                    let is_there = transaction
-                        .prepare_cached("SELECT 1 FROM document WHERE id = ?1")?
-                        .exists([document])?;
-                    if !is_there {
-                        invalidate(&transaction, document)?;
-                    }
                 }
+                invalidate_orphans(&transaction)?;
                 transaction.commit()
             });
         result.map_err(|error| self.failed(error))
@@ -102,6 +97,24 @@ pub(super) fn invalidate(
         )?
         .query_map(params![document, reason], |row| row.get(0))?
         .collect()
+}
+
+/// Marks every adapter invalid that was trained on a document that is there no more; how many were
+/// not yet. A document that was only edited keeps its id.
+pub(super) fn invalidate_orphans(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
+    let gone: Vec<String> = transaction
+        .prepare_cached(
+            "SELECT DISTINCT document FROM adapter_document
+             JOIN adapter ON adapter.id = adapter WHERE state <> 'invalid'
+             AND document NOT IN (SELECT id FROM document)",
+        )?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut invalidated = 0;
+    for document in gone {
+        invalidated += invalidate(transaction, &document)?.len();
+    }
+    Ok(invalidated)
 }
 
 fn adapter(row: &Row<'_>) -> rusqlite::Result<Adapter> {

@@ -33,13 +33,15 @@ pub struct Applied {
     pub removed: usize,
     /// Documents that the person had forgotten, and that stay away.
     pub forgotten: usize,
+    /// Adapters that had learned from a removed document, and are now invalid.
+    pub adapters_invalidated: usize,
 }
 
 impl Applied {
     /// How many documents were read.
     #[must_use]
     pub fn documents(&self) -> usize {
-        let Self { added, unchanged, duplicates, near_duplicates, forgotten, removed: _ } = self;
+        let Self { added, unchanged, duplicates, near_duplicates, forgotten, .. } = self;
         added + unchanged + duplicates + near_duplicates + forgotten
     }
 }
@@ -52,6 +54,7 @@ impl AddAssign for Applied {
         self.near_duplicates += other.near_duplicates;
         self.removed += other.removed;
         self.forgotten += other.forgotten;
+        self.adapters_invalidated += other.adapters_invalidated;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::{KeyringError, Protection};
 use crate::error::{Exit, Explain};
 
 /// Why a profile cannot be read or changed.
@@ -76,14 +77,24 @@ pub enum ProfileError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The system's keyring does not give or take what seals the key.
+    #[error("cannot keep or open the key of user {user:?}")]
+    Keyring {
+        /// The user.
+        user: String,
+        /// What the keyring says.
+        source: KeyringError,
+    },
     /// The key is sealed already.
-    #[error("the key of user {user:?} is protected by a passphrase already")]
+    #[error("the key of user {user:?} is protected by {} already", by.name())]
     AlreadyProtected {
         /// The user.
         user: String,
+        /// What seals it.
+        by: Protection,
     },
     /// The key is not sealed.
-    #[error("the key of user {user:?} is not protected by a passphrase")]
+    #[error("the key of user {user:?} is protected by its file's permissions alone")]
     NotProtected {
         /// The user.
         user: String,
@@ -156,6 +167,7 @@ impl Explain for ProfileError {
             Self::WrongPassphrase { .. } => "wrong_passphrase",
             Self::EmptyPassphrase => "empty_passphrase",
             Self::BadPassphraseFile { .. } => "bad_passphrase_file",
+            Self::Keyring { .. } => "keyring",
             Self::AlreadyProtected { .. } => "already_protected",
             Self::NotProtected { .. } => "not_protected",
             Self::NothingToForget { .. } => "nothing_to_forget",
@@ -180,6 +192,7 @@ impl Explain for ProfileError {
             | Self::NothingToForget { .. } => Exit::NotFound,
             Self::Interrupted => Exit::Interrupted,
             Self::WrongPassphrase { .. }
+            | Self::Keyring { .. }
             | Self::AlreadyProtected { .. }
             | Self::NotProtected { .. }
             | Self::KeyMissing { .. }
@@ -232,8 +245,16 @@ impl Explain for ProfileError {
                 "Its first line is the passphrase, and you alone may read it: `chmod 600 {}`.",
                 path.display()
             ),
-            Self::AlreadyProtected { user } => format!(
-                "For another passphrase: `restpg-edge profile unprotect --user {user:?}`, then \
+            Self::Keyring { source: KeyringError::Lost, .. } => "Bring the keyring back from a \
+                 backup, or the profile from an exported one: `restpg-edge profile import FILE`."
+                .into(),
+            Self::Keyring { user, .. } => format!(
+                "Unlock the keyring, and run the command where it runs: over ssh or in a service \
+                 there may be none. `restpg-edge profile unprotect --user {user:?}`, where it \
+                 runs, makes the key independent of it."
+            ),
+            Self::AlreadyProtected { user, .. } => format!(
+                "To protect it otherwise: `restpg-edge profile unprotect --user {user:?}`, then \
                  `protect` again."
             ),
             Self::NotProtected { user } => {

@@ -1,8 +1,9 @@
-//! The file that keeps a user's root key, as it is or sealed with a passphrase.
+//! The file that keeps a user's root key: as it is, sealed with a passphrase, or sealed with a
+//! secret of the system's keyring.
 //!
-//! 32 bytes are the key itself; anything else is a text that [`SealedKey`] reads. The file is
-//! readable by its owner alone, lies apart from the data, and is never overwritten in place except
-//! to destroy it. A key in the system's keyring would be a third [`Kept`], named by a third text.
+//! 32 bytes are the key itself; anything else is a text that [`KeyringKey`] or [`SealedKey`] reads.
+//! The file is readable by its owner alone, lies apart from the data, and is never overwritten in
+//! place except to destroy it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -11,24 +12,26 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
+use super::keyring_key::KeyringKey;
 use super::keys::{KEY_BYTES, RootKey};
 use super::sealed_key::{Cost, SealedKey};
-use super::store::no_such_user;
-use super::{Passphrase, ProfileError, User};
-use crate::paths::{self, Paths};
+use super::{KeyringError, NoPassphrase, Passphrase, ProfileError, User};
+use crate::paths;
 
 /// A longer file holds no key of ours.
 const FILE_BYTES_MAX: u64 = 4096;
 /// Room for that and one more: the bytes of a key are never moved about.
 const BUFFER_BYTES: usize = FILE_BYTES_MAX as usize + 1;
 
-/// What stands between the key and whoever has its file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protection {
-    /// Nothing but the file's permissions.
-    Permissions,
-    /// A passphrase too.
-    Passphrase,
+/// How a key is to be kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Keep<'a> {
+    /// As it is.
+    Plain,
+    /// Sealed with a passphrase.
+    Sealed(&'a str, Cost),
+    /// Sealed with a secret of the system's keyring.
+    InKeyring,
 }
 
 /// A root key as its file keeps it.
@@ -37,9 +40,29 @@ pub(super) enum Kept {
     Plain(RootKey),
     /// Sealed with a passphrase.
     Sealed(SealedKey),
+    /// Sealed with a secret of the system's keyring.
+    InKeyring(KeyringKey),
 }
 
 impl Kept {
+    /// Makes of `key` what its file is to hold, for the key file `path` of `user`.
+    pub(super) fn new(
+        key: &RootKey,
+        keep: Keep<'_>,
+        path: &Path,
+        user: &User,
+    ) -> Result<Self, ProfileError> {
+        match keep {
+            Keep::Plain => Ok(Self::Plain(key.clone())),
+            Keep::Sealed(passphrase, cost) => SealedKey::seal(key, passphrase, cost)
+                .map(Self::Sealed)
+                .map_err(|source| unusable(path, source)),
+            Keep::InKeyring => KeyringKey::seal(key)
+                .map(Self::InKeyring)
+                .map_err(|source| keyring_failed(user, source)),
+        }
+    }
+
     /// Reads the key file, `None` where there is none.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, ProfileError> {
         let bad = |what| ProfileError::BadKey { path: path.to_owned(), what };
@@ -64,18 +87,30 @@ impl Kept {
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(bad("holds no key"));
         }
+        if let Some(kept) = KeyringKey::parse(&bytes) {
+            return Ok(Some(Self::InKeyring(kept)));
+        }
         SealedKey::parse(&bytes).map(|sealed| Some(Self::Sealed(sealed))).map_err(bad)
     }
 
-    /// The key itself; `secrets` is asked where it is sealed.
+    /// What its file holds.
+    fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(match self {
+            Self::Plain(key) => key.as_bytes().to_vec(),
+            Self::Sealed(sealed) => sealed.to_text().into_bytes(),
+            Self::InKeyring(kept) => kept.to_text().into_bytes(),
+        })
+    }
+
+    /// The key itself; `secrets` is asked where a passphrase seals it.
     pub(super) fn open(
-        self,
+        &self,
         path: &Path,
         user: &User,
         secrets: &dyn Passphrase,
     ) -> Result<RootKey, ProfileError> {
         match self {
-            Self::Plain(key) => Ok(key),
+            Self::Plain(key) => Ok(key.clone()),
             Self::Sealed(sealed) => {
                 let passphrase = secrets.passphrase(user)?;
                 sealed
@@ -83,6 +118,15 @@ impl Kept {
                     .map_err(|source| unusable(path, source))?
                     .ok_or_else(|| ProfileError::WrongPassphrase { user: user.to_string() })
             }
+            Self::InKeyring(kept) => kept.open().map_err(|source| keyring_failed(user, source)),
+        }
+    }
+
+    /// Takes back what making it left outside its file. Without the file that opens nothing, so
+    /// a keyring that is out of reach may keep it.
+    pub(super) fn discard(&self) {
+        if let Self::InKeyring(kept) = self {
+            let _ = kept.remove();
         }
     }
 }
@@ -96,119 +140,92 @@ pub(super) fn read(
     Kept::read(path)?.map(|kept| kept.open(path, user, secrets)).transpose()
 }
 
-/// Creates the key file with a fresh random key. A key that is already there is never
-/// overwritten: then that one is read.
+/// Creates the key file with a fresh random key, sealed with the system's keyring where that is
+/// wanted and there is one. A key that is already there is never overwritten: then that one is
+/// read.
 pub(super) fn create(
     path: &Path,
     user: &User,
+    wants_keyring: bool,
     secrets: &dyn Passphrase,
 ) -> Result<RootKey, ProfileError> {
-    let key = RootKey::random().map_err(|source| unusable(path, source))?;
-    if write_new(path, key.as_bytes()).map_err(|source| unusable(path, source))? {
+    if let Some(key) = read(path, user, secrets)? {
         return Ok(key);
     }
-    // Another process was faster, or the profile is gone and its key is not; this key is the one.
+    let key = RootKey::random().map_err(|source| unusable(path, source))?;
+    if create_unattended(path, &key, user, wants_keyring)? {
+        return Ok(key);
+    }
+    // Another process was faster; its key is the one.
     read(path, user, secrets)?.ok_or_else(|| unusable(path, io::ErrorKind::NotFound.into()))
 }
+/// Creates the key file with `key`; `false` where there is a file already. A keyring that is wanted
+/// and cannot be used makes it a plain file.
+pub(super) fn create_unattended(
+    path: &Path,
+    key: &RootKey,
+    user: &User,
+    wants_keyring: bool,
+) -> Result<bool, ProfileError> {
+    if wants_keyring {
+        match create_with(path, key, user, Keep::InKeyring) {
+            Err(ProfileError::Keyring { source, .. }) => {
+                tracing::info!("the key is kept without a keyring: {source}");
+            }
+            other => return other,
+        }
+    }
+    create_with(path, key, user, Keep::Plain)
+}
 
-/// Creates the key file with `key`, sealed where there is a passphrase; `false` where there is a
-/// file already.
+/// Creates the key file with `key`, kept as wanted; `false` where there is a file already.
 pub(super) fn create_with(
     path: &Path,
     key: &RootKey,
-    passphrase: Option<&str>,
-) -> Result<bool, ProfileError> {
-    let unusable = |source| unusable(path, source);
-    match passphrase {
-        None => write_new(path, key.as_bytes()).map_err(unusable),
-        Some(passphrase) => {
-            let sealed =
-                SealedKey::seal(key, passphrase, Cost::STANDARD).map_err(unusable)?.to_text();
-            write_new(path, sealed.as_bytes()).map_err(unusable)
-        }
-    }
-}
-
-/// What protects `user`'s key.
-///
-/// # Errors
-/// [`ProfileError::NoSuchUser`], [`ProfileError::KeyMissing`], or [`ProfileError::BadKey`] where
-/// the file holds no key.
-pub fn protection(paths: &Paths, user: &User) -> Result<Protection, ProfileError> {
-    match Kept::read(&user.key_file(paths))? {
-        Some(Kept::Plain(_)) => Ok(Protection::Permissions),
-        Some(Kept::Sealed(_)) => Ok(Protection::Passphrase),
-        None => Err(missing(paths, user)),
-    }
-}
-
-/// Seals `user`'s key with `passphrase`: from now on the file alone opens nothing.
-///
-/// The old bytes are overwritten before they are given back to the file system. Copies that a
-/// backup, a snapshot, a copy-on-write file system or the wear levelling of a flash drive holds are
-/// out of reach.
-///
-/// # Errors
-/// [`ProfileError::AlreadyProtected`], [`ProfileError::NoSuchUser`], [`ProfileError::KeyMissing`],
-/// or why the file cannot be read or written; then the old file is still there.
-pub fn protect(paths: &Paths, user: &User, passphrase: &str) -> Result<(), ProfileError> {
-    protect_at(paths, user, passphrase, Cost::STANDARD)
-}
-
-fn protect_at(
-    paths: &Paths,
     user: &User,
-    passphrase: &str,
-    cost: Cost,
+    keep: Keep<'_>,
+) -> Result<bool, ProfileError> {
+    let kept = Kept::new(key, keep, path, user)?;
+    let is_new = write_new(path, &kept.to_bytes());
+    if !matches!(is_new, Ok(true)) {
+        kept.discard();
+    }
+    is_new.map_err(|source| unusable(path, source))
+}
+
+/// Keeps the key of a file in another way. What cannot be opened again never replaces it, and a
+/// crash leaves either the old way or the new one.
+pub(super) fn keep_otherwise(
+    path: &Path,
+    user: &User,
+    old: &Kept,
+    key: &RootKey,
+    keep: Keep<'_>,
 ) -> Result<(), ProfileError> {
-    if passphrase.is_empty() {
-        return Err(ProfileError::EmptyPassphrase);
-    }
-    let path = user.key_file(paths);
-    let unusable = |source| unusable(&path, source);
-    match Kept::read(&path)? {
-        None => Err(missing(paths, user)),
-        Some(Kept::Sealed(_)) => Err(ProfileError::AlreadyProtected { user: user.to_string() }),
-        Some(Kept::Plain(key)) => {
-            let sealed = SealedKey::seal(&key, passphrase, cost).map_err(unusable)?;
-            // What cannot be opened again must never replace the key.
-            if sealed.open(passphrase).map_err(unusable)?.as_ref() != Some(&key) {
-                return Err(unusable(io::Error::other("the sealed key cannot be opened")));
-            }
-            replace(&path, sealed.to_text().as_bytes()).map_err(unusable)
+    let new = Kept::new(key, keep, path, user)?;
+    let opened = match (&new, keep) {
+        (Kept::Sealed(sealed), Keep::Sealed(passphrase, _)) => {
+            sealed.open(passphrase).map_err(|source| unusable(path, source))?
         }
-    }
-}
-
-/// Keeps `user`'s key as it is again, protected by the file's permissions alone.
-///
-/// # Errors
-/// [`ProfileError::NotProtected`], [`ProfileError::WrongPassphrase`], or why the file cannot be
-/// read or written; then the old file is still there.
-pub fn unprotect(paths: &Paths, user: &User, secrets: &dyn Passphrase) -> Result<(), ProfileError> {
-    let path = user.key_file(paths);
-    match Kept::read(&path)? {
-        None => Err(missing(paths, user)),
-        Some(Kept::Plain(_)) => Err(ProfileError::NotProtected { user: user.to_string() }),
-        Some(kept) => {
-            let key = kept.open(&path, user, secrets)?;
-            replace(&path, key.as_bytes()).map_err(|source| unusable(&path, source))
-        }
-    }
-}
-
-/// That there is no key: with a profile, or without one.
-fn missing(paths: &Paths, user: &User) -> ProfileError {
-    if user.database(paths).exists() {
-        ProfileError::KeyMissing { user: user.to_string(), path: user.key_file(paths) }
+        _ => Some(new.open(path, user, &NoPassphrase)?),
+    };
+    let replaced = if opened.as_ref() == Some(key) {
+        replace(path, &new.to_bytes())
     } else {
-        no_such_user(paths, user)
+        Err(io::Error::other("the sealed key cannot be opened"))
+    };
+    match replaced {
+        Ok(()) => old.discard(),
+        Err(_) => new.discard(),
     }
+    replaced.map_err(|source| unusable(path, source))
 }
 
 /// Overwrites a key file with zeros and removes it; `false` where there is none. Overwriting may
 /// fail, for example on a file that its owner may not write; removing may not.
 pub(super) fn destroy(path: &Path) -> io::Result<bool> {
+    // Whatever it holds; a file that others may read is destroyed all the same.
+    let kept = Kept::read(path).ok().flatten();
     if let Ok(file) = OpenOptions::new().write(true).open(path) {
         // What cannot be overwritten is at least removed.
         let _ = overwrite(file);
@@ -219,6 +236,9 @@ pub(super) fn destroy(path: &Path) -> io::Result<bool> {
         Err(error) => return Err(error),
     }
     File::open(folder_of(path))?.sync_all()?;
+    if let Some(kept) = kept {
+        kept.discard();
+    }
     Ok(true)
 }
 
@@ -269,6 +289,10 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
 }
 
+fn keyring_failed(user: &User, source: KeyringError) -> ProfileError {
+    ProfileError::Keyring { user: user.to_string(), source }
+}
+
 fn unusable(path: &Path, source: io::Error) -> ProfileError {
     ProfileError::Io { path: PathBuf::from(path), source }
 }
@@ -289,15 +313,7 @@ pub(super) fn is_shared(_: &File) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::NoPassphrase;
-
-    struct Knows(&'static str);
-
-    impl Passphrase for Knows {
-        fn passphrase(&self, _: &User) -> Result<Zeroizing<String>, ProfileError> {
-            Ok(Zeroizing::new(self.0.to_owned()))
-        }
-    }
+    use crate::paths::Paths;
 
     fn home() -> (tempfile::TempDir, Paths, User) {
         let folder = tempfile::tempdir().unwrap();
@@ -314,10 +330,8 @@ mod tests {
         let (_folder, paths, user) = home();
         let path = user.key_file(&paths);
         assert_eq!(read(&path, &user, &NoPassphrase).unwrap(), None);
-        let none = protection(&paths, &user);
-        assert!(matches!(none, Err(ProfileError::NoSuchUser { .. })));
-        let first = create(&path, &user, &NoPassphrase).unwrap();
-        let second = create(&path, &user, &NoPassphrase).unwrap();
+        let first = create(&path, &user, false, &NoPassphrase).unwrap();
+        let second = create(&path, &user, false, &NoPassphrase).unwrap();
         assert_eq!(first, second);
         assert_eq!(read(&path, &user, &NoPassphrase).unwrap(), Some(first));
         assert_eq!(fs::metadata(&path).unwrap().len(), KEY_BYTES as u64);
@@ -325,62 +339,10 @@ mod tests {
     }
 
     #[test]
-    fn a_protected_key_needs_its_passphrase_and_an_unprotected_one_does_not() {
-        let (_folder, paths, user) = home();
-        let path = user.key_file(&paths);
-        let key = create(&path, &user, &NoPassphrase).unwrap();
-        protect_at(&paths, &user, "horse", Cost::LEAST).unwrap();
-        assert_eq!(protection(&paths, &user).unwrap(), Protection::Passphrase);
-        let refused = read(&path, &user, &NoPassphrase);
-        assert!(matches!(refused, Err(ProfileError::PassphraseNeeded { .. })));
-        let refused = read(&path, &user, &Knows("house"));
-        assert!(matches!(refused, Err(ProfileError::WrongPassphrase { .. })));
-        assert_eq!(read(&path, &user, &Knows("horse")).unwrap().as_ref(), Some(&key));
-        let again = protect_at(&paths, &user, "other", Cost::LEAST);
-        assert!(matches!(again, Err(ProfileError::AlreadyProtected { .. })));
-
-        let refused = unprotect(&paths, &user, &Knows("house"));
-        assert!(matches!(refused, Err(ProfileError::WrongPassphrase { .. })));
-        unprotect(&paths, &user, &Knows("horse")).unwrap();
-        assert_eq!(read(&path, &user, &NoPassphrase).unwrap(), Some(key));
-        let again = unprotect(&paths, &user, &Knows("horse"));
-        assert!(matches!(again, Err(ProfileError::NotProtected { .. })));
-        assert_eq!(files(&paths), 1);
-    }
-
-    #[test]
-    fn the_plain_bytes_are_overwritten_when_a_key_is_protected_or_destroyed() {
-        let (_folder, paths, user) = home();
-        let path = user.key_file(&paths);
-        create(&path, &user, &NoPassphrase).unwrap();
-        // Another name of the same bytes shows what becomes of them.
-        let witness = paths.keys.join("witness");
-        fs::hard_link(&path, &witness).unwrap();
-        protect_at(&paths, &user, "horse", Cost::LEAST).unwrap();
-        assert_eq!(fs::read(&witness).unwrap(), vec![0; KEY_BYTES]);
-
-        fs::remove_file(&witness).unwrap();
-        fs::hard_link(&path, &witness).unwrap();
-        assert!(destroy(&path).unwrap());
-        assert!(!path.exists());
-        assert!(fs::read(&witness).unwrap().iter().all(|byte| *byte == 0));
-        assert!(!destroy(&path).unwrap());
-    }
-
-    #[test]
-    fn an_empty_passphrase_protects_nothing() {
-        let (_folder, paths, user) = home();
-        create(&user.key_file(&paths), &user, &NoPassphrase).unwrap();
-        let refused = protect(&paths, &user, "");
-        assert!(matches!(refused, Err(ProfileError::EmptyPassphrase)));
-        assert_eq!(protection(&paths, &user).unwrap(), Protection::Permissions);
-    }
-
-    #[test]
     fn a_file_that_holds_no_key_is_refused_whatever_its_size() {
         let (_folder, paths, user) = home();
         let path = user.key_file(&paths);
-        create(&path, &user, &NoPassphrase).unwrap();
+        create(&path, &user, false, &NoPassphrase).unwrap();
         for content in [&b""[..], &[7; 31], &[7; 33], b"version = 1\n", &[b'#'; 10_000]] {
             fs::write(&path, content).unwrap();
             assert!(matches!(Kept::read(&path), Err(ProfileError::BadKey { .. })));
@@ -393,7 +355,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let (_folder, paths, user) = home();
         let path = user.key_file(&paths);
-        create(&path, &user, &NoPassphrase).unwrap();
+        create(&path, &user, false, &NoPassphrase).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(Kept::read(&path), Err(ProfileError::BadKey { .. })));
     }

@@ -49,7 +49,7 @@ impl RootKey {
     /// A fresh key.
     pub(super) fn random() -> io::Result<Self> {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
-        getrandom::fill(key.as_mut()).map_err(|error| io::Error::other(error.to_string()))?;
+        fill_random(key.as_mut())?;
         Ok(Self(key))
     }
 
@@ -82,6 +82,11 @@ impl RootKey {
         let digits = Zeroizing::new(hex::encode(key.as_slice()));
         Zeroizing::new(format!("x'{}'", digits.as_str()))
     }
+}
+
+/// Fills `bytes` with the system's random ones.
+pub(super) fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
+    getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))
 }
 
 impl fmt::Debug for RootKey {

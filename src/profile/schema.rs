@@ -101,11 +101,17 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
 /// Brings the tables up to [`VERSION`], in one transaction. Two processes may try at once: the
 /// version is read again inside the transaction.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    migrate_to(connection, VERSION)
+}
+
+/// The same up to another version.
+pub(super) fn migrate_to(connection: &mut Connection, to: i64) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let from = usize::try_from(version(&transaction)?).unwrap_or(0);
-    for migration in MIGRATIONS.iter().skip(from) {
+    let until = usize::try_from(to).unwrap_or(0);
+    for migration in MIGRATIONS.iter().take(until).skip(from) {
         transaction.execute_batch(migration)?;
     }
-    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.pragma_update(None, "user_version", to)?;
     transaction.commit()
 }

@@ -10,18 +10,18 @@ use std::ops::RangeInclusive;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::aead::{Aead, Payload};
-use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce};
+use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::keys::{KEY_BYTES, RootKey};
+use super::keys::{KEY_BYTES, RootKey, fill_random};
 
 const VERSION: u32 = 1;
 const KDF: &str = "argon2id";
 const SALT_BYTES: usize = 16;
-const NONCE_BYTES: usize = 12;
+pub(super) const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
-const SEALED_BYTES: usize = KEY_BYTES + TAG_BYTES;
+pub(super) const SEALED_BYTES: usize = KEY_BYTES + TAG_BYTES;
 
 const MEMORY_KIB: RangeInclusive<u32> = 8 << 10..=1 << 20;
 const PASSES: RangeInclusive<u32> = 1..=16;
@@ -80,25 +80,15 @@ impl SealedKey {
             sealed: [0; SEALED_BYTES],
         };
         for random in [empty.salt.as_mut_slice(), empty.nonce.as_mut_slice()] {
-            getrandom::fill(random).map_err(|error| io::Error::other(error.to_string()))?;
+            fill_random(random)?;
         }
-        let header = empty.header();
-        let payload = Payload { msg: key.as_bytes(), aad: header.as_bytes() };
-        let sealed = empty
-            .cipher(passphrase)?
-            .encrypt(&Nonce::from(empty.nonce), payload)
-            .map_err(|_| io::Error::other("the key cannot be sealed"))?;
-        empty.sealed.copy_from_slice(&sealed);
-        Ok(empty)
+        let sealed = seal(key, &*empty.sealing_key(passphrase)?, empty.nonce, &empty.header());
+        Ok(Self { sealed, ..empty })
     }
 
     /// The key, `None` where the passphrase is not the one that sealed it.
     pub(super) fn open(&self, passphrase: &str) -> io::Result<Option<RootKey>> {
-        let header = self.header();
-        let payload = Payload { msg: &self.sealed, aad: header.as_bytes() };
-        let opened = self.cipher(passphrase)?.decrypt(&Nonce::from(self.nonce), payload);
-        let bytes = opened.ok().map(Zeroizing::new);
-        Ok(bytes.and_then(|bytes| RootKey::from_bytes(&bytes)))
+        Ok(open(&self.sealed, &*self.sealing_key(passphrase)?, self.nonce, &self.header()))
     }
 
     /// Reads what [`Self::to_text`] wrote; what is wrong with it otherwise.
@@ -148,7 +138,7 @@ impl SealedKey {
         format!("restpg-edge/v{VERSION}/key {KDF} {memory_kib} {passes} {lanes} {salt}")
     }
 
-    fn cipher(&self, passphrase: &str) -> io::Result<ChaCha20Poly1305> {
+    fn sealing_key(&self, passphrase: &str) -> io::Result<Zeroizing<[u8; KEY_BYTES]>> {
         let failed = |error: argon2::Error| match error {
             argon2::Error::OutOfMemory => io::Error::from(io::ErrorKind::OutOfMemory),
             other => io::Error::other(other.to_string()),
@@ -159,12 +149,37 @@ impl SealedKey {
         Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
             .hash_password_into(passphrase.as_bytes(), &self.salt, key.as_mut_slice())
             .map_err(failed)?;
-        Ok(ChaCha20Poly1305::new_from_slice(key.as_slice())
-            .expect("the cipher takes keys of 32 bytes"))
+        Ok(key)
     }
 }
 
-fn from_hex<const BYTES: usize>(digits: &str) -> Option<[u8; BYTES]> {
+/// `root` sealed with `key` (ChaCha20-Poly1305), bound to `header`. No nonce may serve a key twice.
+pub(super) fn seal(
+    root: &RootKey,
+    key: &[u8; KEY_BYTES],
+    nonce: [u8; NONCE_BYTES],
+    header: &str,
+) -> [u8; SEALED_BYTES] {
+    let payload = Payload { msg: root.as_bytes(), aad: header.as_bytes() };
+    let sealed = ChaCha20Poly1305::new(&Key::from(*key)).encrypt(&Nonce::from(nonce), payload);
+    let sealed = sealed.expect("32 bytes are far below the cipher's limit");
+    sealed.try_into().expect("a tag is appended to the key")
+}
+
+/// What [`seal`] sealed; `None` where key, nonce or header is another.
+pub(super) fn open(
+    sealed: &[u8; SEALED_BYTES],
+    key: &[u8; KEY_BYTES],
+    nonce: [u8; NONCE_BYTES],
+    header: &str,
+) -> Option<RootKey> {
+    let payload = Payload { msg: sealed, aad: header.as_bytes() };
+    let opened = ChaCha20Poly1305::new(&Key::from(*key)).decrypt(&Nonce::from(nonce), payload);
+    let bytes = Zeroizing::new(opened.ok()?);
+    RootKey::from_bytes(&bytes)
+}
+
+pub(super) fn from_hex<const BYTES: usize>(digits: &str) -> Option<[u8; BYTES]> {
     let mut bytes = [0; BYTES];
     hex::decode_to_slice(digits, &mut bytes).ok()?;
     Some(bytes)

@@ -8,6 +8,7 @@ use std::path::MAIN_SEPARATOR;
 use rayon::prelude::{IntoParallelRefIterator, ParallelIterator};
 use rusqlite::{OptionalExtension, Row, TransactionBehavior, params};
 
+use super::adapters::invalidate_orphans;
 use super::change::{Applied, Change, CutDocument, remove_unless_elsewhere};
 use super::{NewDocument, ProfileError, ProfileStore, Source, Stamp};
 
@@ -98,7 +99,11 @@ impl ProfileStore {
             .and_then(|transaction| {
                 let mut applied = Vec::with_capacity(changes.len());
                 for (&(source, _), cut) in changes.iter().zip(&cut) {
-                    applied.push(Change::new(&transaction, source)?.apply(cut)?);
+                    let mut done = Change::new(&transaction, source)?.apply(cut)?;
+                    if done.removed > 0 {
+                        done.adapters_invalidated = invalidate_orphans(&transaction)?;
+                    }
+                    applied.push(done);
                 }
                 transaction.commit()?;
                 Ok(applied)
@@ -107,16 +112,16 @@ impl ProfileStore {
     }
 
     /// Removes the sources at `places`, in one transaction, with every document that no other
-    /// source has; returns how many documents went.
+    /// source has.
     ///
     /// # Errors
     /// [`ProfileError::Busy`] or [`ProfileError::Database`]; then nothing has changed.
-    pub fn remove_sources(&mut self, places: &[String]) -> Result<usize, ProfileError> {
+    pub fn remove_sources(&mut self, places: &[String]) -> Result<Applied, ProfileError> {
         let result = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .and_then(|transaction| {
-                let mut documents = 0;
+                let mut applied = Applied::default();
                 for place in places {
                     let id: Option<i64> = transaction
                         .prepare_cached("SELECT id FROM source WHERE place = ?1")?
@@ -130,14 +135,16 @@ impl ProfileStore {
                         .query_map([id], |row| row.get(0))?
                         .collect::<rusqlite::Result<_>>()?;
                     for number in numbers {
-                        documents += remove_unless_elsewhere(&transaction, number, id, false)?;
+                        applied.removed +=
+                            remove_unless_elsewhere(&transaction, number, id, false)?;
                     }
                     transaction
                         .prepare_cached("DELETE FROM source WHERE id = ?1")?
                         .execute(params![id])?;
                 }
+                applied.adapters_invalidated = invalidate_orphans(&transaction)?;
                 transaction.commit()?;
-                Ok(documents)
+                Ok(applied)
             });
         result.map_err(|error| self.failed(error))
     }
@@ -199,8 +206,8 @@ mod tests {
         // Read again, it is still the same one.
         let applied = put(&mut store, "/b", 2, &copy);
         assert_eq!((applied.near_duplicates, applied.removed), (1, 0));
-        assert_eq!(store.remove_sources(&["/a".into()]).unwrap(), 0);
-        assert_eq!(store.remove_sources(&["/b".into()]).unwrap(), 1);
+        assert_eq!(store.remove_sources(&["/a".into()]).unwrap().removed, 0);
+        assert_eq!(store.remove_sources(&["/b".into()]).unwrap().removed, 1);
         assert_eq!(store.document_count().unwrap(), 0);
     }
 

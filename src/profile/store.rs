@@ -1,5 +1,6 @@
 //! The encrypted store of one user: documents, their passages and where they came from.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,10 +8,11 @@ use rusqlite::{Connection, ErrorCode};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::database_file::{self, Making};
 use super::keys::{Purpose, RootKey};
 use super::{Document, Passphrase, ProfileError, User, users};
 use super::{key_file, schema};
-use crate::paths::{self, Paths};
+use crate::paths::Paths;
 
 /// How long a second writer waits before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(800);
@@ -55,8 +57,12 @@ impl ProfileStore {
         secrets: &dyn Passphrase,
     ) -> Result<Self, ProfileError> {
         let path = user.database(paths);
-        if !path.exists() {
+        if !user.has_database(paths)? {
             return Err(no_such_user(paths, user));
+        }
+        // SQLite would take it for a new one.
+        if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0) {
+            return Err(ProfileError::Damaged { path });
         }
         let key_file = user.key_file(paths);
         let key = key_file::read(&key_file, user, secrets)?
@@ -73,13 +79,22 @@ impl ProfileStore {
         user: &User,
         secrets: &dyn Passphrase,
     ) -> Result<Self, ProfileError> {
-        if user.database(paths).exists() {
-            return Self::open(paths, user, secrets);
+        if !user.has_database(paths)? {
+            Self::create(paths, user, secrets)?;
         }
-        paths::create_private_folder(&paths.profiles)
-            .map_err(|source| ProfileError::Io { path: paths.profiles.clone(), source })?;
-        let key = key_file::create(&user.key_file(paths), user, secrets)?;
-        Self::connect(user.database(paths), key, user)
+        Self::open(paths, user, secrets)
+    }
+
+    /// Makes an empty profile; where another process was faster, that one's is fine.
+    fn create(paths: &Paths, user: &User, secrets: &dyn Passphrase) -> Result<(), ProfileError> {
+        let failed = |source| ProfileError::Io { path: paths.profiles.clone(), source };
+        let folder = database_file::workplace(paths, user, Making::Create).map_err(failed)?;
+        let key = key_file::create(&user.key_file(paths), user, paths.has_keyring, secrets)?;
+        let database = folder.path().join("profile.db");
+        // Closing it moves its log into the file.
+        drop(Self::connect(database.clone(), key, user)?);
+        database_file::give_name(&database, paths, user).map_err(failed)?;
+        Ok(())
     }
 
     /// Opens the store in the file `path`, creating it where there is none.
@@ -144,13 +159,15 @@ impl ProfileStore {
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 
-    /// From now on, waits this long for another process that is writing, instead of giving up
-    /// after less than a second.
+    /// From now on, waits for another process that is writing as long as `goes_on` says, instead
+    /// of giving up after less than a second. It is told how often it has been asked, and waits a
+    /// moment before it answers.
     ///
     /// # Errors
     /// [`ProfileError::Database`].
-    pub fn wait_for_writers(&self, patience: Duration) -> Result<(), ProfileError> {
-        self.connection.busy_timeout(patience).map_err(|error| self.failed(error))
+    pub fn wait_for_writers(&mut self, goes_on: fn(i32) -> bool) -> Result<(), ProfileError> {
+        let set = self.connection.busy_handler(Some(goes_on));
+        set.map_err(|error| self.failed(error))
     }
 
     /// The user whose profile this is.
@@ -256,11 +273,14 @@ impl ProfileStore {
     }
 }
 
-/// That there is no such user, and who there is.
+/// That there is no such user, and who there is; or why that cannot be told.
 pub(super) fn no_such_user(paths: &Paths, user: &User) -> ProfileError {
-    ProfileError::NoSuchUser {
-        user: user.to_string(),
-        known: users(paths).iter().map(ToString::to_string).collect(),
+    match users(paths) {
+        Ok(known) => ProfileError::NoSuchUser {
+            user: user.to_string(),
+            known: known.iter().map(ToString::to_string).collect(),
+        },
+        Err(error) => error,
     }
 }
 
@@ -278,7 +298,7 @@ fn failed(path: &Path, user: &User, source: rusqlite::Error) -> ProfileError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{NewDocument, NoPassphrase, Source, Stamp};
+    use crate::profile::{AdapterState, NewDocument, NoPassphrase, Source, Stamp};
 
     fn home() -> (tempfile::TempDir, Paths) {
         let folder = tempfile::tempdir().unwrap();
@@ -300,6 +320,62 @@ mod tests {
 
     fn document(key: &str, text: &str) -> NewDocument {
         NewDocument { key: key.into(), text: text.into(), ..NewDocument::default() }
+    }
+
+    /// The story: a profile that an older program wrote is opened by this one.
+    #[test]
+    fn a_profile_of_the_first_version_is_brought_up_to_date() {
+        let (_folder, paths) = home();
+        let user = User::parse("me").unwrap();
+        let key = key_file::create(&user.key_file(&paths), &user, false, &NoPassphrase).unwrap();
+        std::fs::create_dir_all(&paths.profiles).unwrap();
+        let mut old = Connection::open(user.database(&paths)).unwrap();
+        old.pragma_update(None, "key", key.database_key().as_str()).unwrap();
+        schema::migrate_to(&mut old, 1).unwrap();
+        old.execute_batch(
+            "INSERT INTO source VALUES (1, '/notes/a.txt', 9, 1, 'text');
+             INSERT INTO document VALUES (1, 'a1', 'Shed', '2020-01-01', 'the shed door', x'00');
+             INSERT INTO occurrence VALUES (1, '', 1);
+             INSERT INTO chunk VALUES (1, 1);
+             INSERT INTO chunk_text (rowid, title, text) VALUES (1, 'Shed', 'the shed door');",
+        )
+        .unwrap();
+        drop(old);
+
+        let mut store = store(&paths);
+        assert_eq!(schema::version(&store.connection).unwrap(), schema::VERSION);
+        assert_eq!(store.document("a1").unwrap().text, "the shed door");
+        assert_eq!(store.lexical("door", 5).unwrap().len(), 1);
+        assert_eq!(store.check().unwrap().faults, Vec::<String>::new());
+        let other = [document("", "The same file, another text.")];
+        let applied = store.replace_source(&source("/notes/a.txt", 2), &other, 100).unwrap();
+        assert_eq!((applied.added, applied.removed), (1, 1));
+    }
+
+    #[test]
+    fn a_store_of_no_bytes_is_a_damaged_one() {
+        let (_folder, paths) = home();
+        drop(store(&paths));
+        let user = User::parse("me").unwrap();
+        std::fs::write(user.database(&paths), b"").unwrap();
+        for _ in 0..2 {
+            let opened = ProfileStore::open_or_create(&paths, &user, &NoPassphrase);
+            assert!(matches!(opened, Err(ProfileError::Damaged { .. })));
+        }
+    }
+
+    #[test]
+    fn an_adapter_follows_a_file_that_is_gone_but_not_one_that_was_edited() {
+        let (_folder, paths) = home();
+        let mut store = store(&paths);
+        store.replace_source(&source("/a", 1), &[document("", "zebra")], 100).unwrap();
+        let id = store.summaries().unwrap()[0].id.clone();
+        store.record_adapter("learned", &[id]).unwrap();
+        store.replace_source(&source("/a", 2), &[document("", "zebras")], 100).unwrap();
+        assert_eq!(store.adapters().unwrap()[0].state, AdapterState::Candidate);
+        let applied = store.remove_sources(&["/a".into()]).unwrap();
+        assert_eq!((applied.removed, applied.adapters_invalidated), (1, 1));
+        assert_eq!(store.adapters().unwrap()[0].state, AdapterState::Invalid);
     }
 
     #[test]
@@ -430,7 +506,7 @@ mod tests {
         std::fs::remove_file(user.key_file(&paths)).unwrap();
         let opened = ProfileStore::open(&paths, &user, &NoPassphrase);
         assert!(matches!(opened, Err(ProfileError::KeyMissing { .. })));
-        key_file::create(&user.key_file(&paths), &user, &NoPassphrase).unwrap();
+        key_file::create(&user.key_file(&paths), &user, false, &NoPassphrase).unwrap();
         let opened = ProfileStore::open(&paths, &user, &NoPassphrase);
         assert!(matches!(opened, Err(ProfileError::Undecryptable { .. })));
     }

@@ -1,6 +1,7 @@
 //! Names of users, and the files that belong to one.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 
 use super::ProfileError;
@@ -51,6 +52,12 @@ impl User {
         paths.profiles.join(format!("{}.db", self.file_stem()))
     }
 
+    /// Whether there is a profile of this user.
+    pub(super) fn has_database(&self, paths: &Paths) -> Result<bool, ProfileError> {
+        let path = self.database(paths);
+        path.try_exists().map_err(|source| ProfileError::Io { path, source })
+    }
+
     pub(super) fn key_file(&self, paths: &Paths) -> PathBuf {
         paths.keys.join(format!("{}.key", self.file_stem()))
     }
@@ -75,20 +82,24 @@ impl fmt::Display for User {
 }
 
 /// The users that have a profile, in order of their names.
-#[must_use]
-pub fn users(paths: &Paths) -> Vec<User> {
-    let Ok(entries) = std::fs::read_dir(&paths.profiles) else {
-        return Vec::new();
+///
+/// # Errors
+/// [`ProfileError::Io`] where the folder of the profiles cannot be read.
+pub fn users(paths: &Paths) -> Result<Vec<User>, ProfileError> {
+    let failed = |source| ProfileError::Io { path: paths.profiles.clone(), source };
+    let entries = match std::fs::read_dir(&paths.profiles) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
     };
-    let mut users: Vec<User> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            User::from_file_stem(name.strip_suffix(".db")?)
-        })
-        .collect();
+    let mut users = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        let stem = name.to_str().and_then(|name| name.strip_suffix(".db"));
+        users.extend(stem.and_then(User::from_file_stem));
+    }
     users.sort();
-    users
+    Ok(users)
 }
 
 #[cfg(test)]

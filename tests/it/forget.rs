@@ -141,7 +141,7 @@ fn a_protected_profile_opens_with_its_passphrase_alone() {
     home.run(["profile", "protect", "--user", "me"]).exits(2).says(&["--passphrase-file"]);
     let arguments = ["--json", "profile", "protect", "--user", "me", "--passphrase-file", &right];
     let report = home.run(arguments).exits(0).json();
-    assert_eq!(report, json!({"user": "me", "protected": true}));
+    assert_eq!(report, json!({"user": "me", "protected": true, "by": "passphrase"}));
     home.run(arguments).exits(1);
 
     home.run(["profile", "list", "--user", "me"])
@@ -265,7 +265,7 @@ fn a_profile_whose_key_is_gone_is_named_and_can_be_deleted() {
     let said = home.run(["profile", "list"]).exits(0).says(&["key of me is gone", "delete"]);
     assert_eq!(said.stdout, "me\n");
     let users = home.run(["--json", "profile", "list"]).exits(0).json();
-    assert_eq!(users, json!({"users": ["me"], "without_key": ["me"]}));
+    assert_eq!(users, json!({"users": ["me"], "without_key": ["me"], "protected_by": {}}));
     home.run(["profile", "delete", "--user", "me", "--yes"]).exits(0).says(&["gone already"]);
     assert_eq!(files(&home.path().join("profiles")), 0);
 }

@@ -6,10 +6,12 @@
 //! - `malformed_embedders`: the same of models that embed
 //! - `embedding`: the converted embedding model gives what the published one gives
 //! - `profiles`: ingest and what the profile then holds
+//! - `watching`: a folder is followed
 //! - `mail_corpus`: of a mailbox only the person's own words are kept
 //! - `hostile`: hostile inputs cost only themselves
 //! - `crash`: kill -9, full disk, read-only folders, two processes
 //! - `forget`: forget, delete, export, import, protect, check
+//! - `keyring`: keys sealed with the system's keyring
 //! - `privacy`: nothing that a person wrote lies on the disk in plain
 //! - `retrieval`: search by words and by meaning, explained; the index follows the profile
 //! - `writing`: generate on a tiny model: the contract, prompts, stops, seeds
@@ -33,6 +35,9 @@ mod forget;
 mod held_to_modes;
 #[cfg(target_os = "linux")]
 mod hostile;
+// It runs the keyring of a Linux desktop.
+#[cfg(target_os = "linux")]
+mod keyring;
 mod mail_corpus;
 mod malformed;
 mod malformed_embedders;
@@ -50,4 +55,5 @@ mod retrieval;
 mod support;
 mod tidy;
 mod tiny;
+mod watching;
 mod writing;

@@ -20,10 +20,12 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{BundleError, Cut, Header, Unreadable, copy};
-use crate::paths::{self, Paths};
-use crate::profile::key_file::{self, Kept};
+use crate::paths::Paths;
+use crate::profile::database_file::{self, Making};
+use crate::profile::key_file::{self, Keep, Kept};
 use crate::profile::keys::RootKey;
-use crate::profile::{ProfileError, ProfileStore, User, delete, schema};
+use crate::profile::sealed_key::Cost;
+use crate::profile::{NoPassphrase, ProfileError, ProfileStore, User, delete, schema};
 
 /// An age header is read up to here: a hundred recipients and more.
 const HEADER_BYTES_MAX: u64 = 16 << 10;
@@ -31,7 +33,6 @@ const HEADER_BYTES_MAX: u64 = 16 << 10;
 const HEADER_END: &[u8] = b"\n---";
 /// Bundles that ask for more work on their passphrase, 2^20 and a GiB, are refused.
 const WORK_FACTOR_MAX: u8 = 20;
-const SQLITE_BESIDE: [&str; 3] = ["db-wal", "db-shm", "db-journal"];
 
 /// A bundle that was found to be an age file; nothing of it is decrypted yet.
 pub struct Bundle {
@@ -121,7 +122,7 @@ impl Bundle {
         let mut input = self.decrypt(key)?;
         let header = Header::read(&mut input).map_err(|error| unreadable(&path, error))?;
         let user = request.user.as_ref().unwrap_or(&header.user);
-        if user.database(request.paths).exists() {
+        if user.has_database(request.paths)? {
             return Err(BundleError::UserExists { user: user.to_string() });
         }
         // Encryption does not compress: a longer database cannot follow.
@@ -223,16 +224,11 @@ fn cut_short(path: &Path) -> BundleError {
 
 /// A folder beside the databases. What an import that was killed left of the same user goes.
 fn temporary_folder(paths: &Paths, user: &User) -> Result<tempfile::TempDir, BundleError> {
-    let profiles = &paths.profiles;
-    let failed = |source| BundleError::Io { path: profiles.clone(), source };
-    paths::create_private_folder(profiles).map_err(failed)?;
-    let database = user.database(paths);
-    for old in delete::beside(&database, "import-").map_err(failed)? {
+    let failed = |source| BundleError::Io { path: paths.profiles.clone(), source };
+    for old in delete::beside(&user.database(paths), "import-").map_err(failed)? {
         delete::remove(&old).map_err(failed)?;
     }
-    let mut prefix = database.file_stem().unwrap_or_default().to_owned();
-    prefix.push(".import-");
-    tempfile::Builder::new().prefix(&prefix).tempdir_in(profiles).map_err(failed)
+    database_file::workplace(paths, user, Making::Import).map_err(failed)
 }
 
 /// Writes the database, and makes sure that the bundle ends with it.
@@ -287,9 +283,6 @@ fn verify(path: &Path, database: &Path, key: &RootKey, user: &User) -> Result<us
     if fs::metadata(log).is_ok_and(|metadata| metadata.len() > 0) {
         return Err(bad("cannot be written whole"));
     }
-    File::open(database)
-        .and_then(|file| file.sync_all())
-        .map_err(|source| BundleError::Io { path: database.to_owned(), source })?;
     Ok(check.documents)
 }
 
@@ -317,38 +310,40 @@ fn place(
 ) -> Result<(), BundleError> {
     let key_path = user.key_file(request.paths);
     let passphrase = request.protect.as_ref().map(|passphrase| passphrase.as_str());
-    if !key_file::create_with(&key_path, key, passphrase)? {
+    let is_new = match passphrase {
+        Some(passphrase) => {
+            key_file::create_with(&key_path, key, user, Keep::Sealed(passphrase, Cost::STANDARD))
+        }
+        None => key_file::create_unattended(&key_path, key, user, request.paths.has_keyring),
+    }?;
+    if !is_new {
         // What a crash of the same import left is fine; any other key may be the only one of a
         // profile on a disk that is not there today.
-        if !is_kept_in(&key_path, key, passphrase)? {
+        if !is_kept_in(&key_path, key, user, passphrase)? {
             return Err(BundleError::KeyInTheWay { user: user.to_string(), path: key_path });
         }
     }
-    let target = user.database(request.paths);
-    let failed = |source| BundleError::Io { path: target.clone(), source };
-    for what in SQLITE_BESIDE {
-        // A log without its database would be taken for the new one's.
-        for left in delete::beside(&target, what).map_err(failed)? {
-            delete::remove(&left).map_err(failed)?;
-        }
+    let failed = |source| BundleError::Io { path: user.database(request.paths), source };
+    if database_file::give_name(database, request.paths, user).map_err(failed)? {
+        Ok(())
+    } else {
+        Err(BundleError::UserExists { user: user.to_string() })
     }
-    let database = tempfile::TempPath::try_from_path(database).map_err(failed)?;
-    if let Err(error) = database.persist_noclobber(&target) {
-        return Err(if error.error.kind() == io::ErrorKind::AlreadyExists {
-            BundleError::UserExists { user: user.to_string() }
-        } else {
-            failed(error.error)
-        });
-    }
-    File::open(&request.paths.profiles).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
-fn is_kept_in(path: &Path, key: &RootKey, passphrase: Option<&str>) -> Result<bool, BundleError> {
+fn is_kept_in(
+    path: &Path,
+    key: &RootKey,
+    user: &User,
+    passphrase: Option<&str>,
+) -> Result<bool, BundleError> {
     let kept = match (Kept::read(path)?, passphrase) {
-        (Some(Kept::Plain(kept)), None) => Some(kept),
         (Some(Kept::Sealed(sealed)), Some(passphrase)) => sealed
             .open(passphrase)
             .map_err(|source| BundleError::Io { path: path.to_owned(), source })?,
+        (Some(kept @ (Kept::Plain(_) | Kept::InKeyring(_))), None) => {
+            Some(kept.open(path, user, &NoPassphrase)?)
+        }
         _ => None,
     };
     Ok(kept.as_ref() == Some(key))

@@ -135,7 +135,7 @@ fn a_profile_comes_back_under_another_name_with_an_identity() {
     assert!(imported.protected);
     let user = User::parse("Bo").unwrap();
     assert_eq!(protection(&place.paths, &user).unwrap(), Protection::Passphrase);
-    assert_eq!(users(&place.paths).len(), 2);
+    assert_eq!(users(&place.paths).unwrap().len(), 2);
 }
 
 #[test]
@@ -372,7 +372,7 @@ fn an_import_that_was_cut_off_behind_its_key_is_completed_by_the_next() {
     fs::copy(user.key_file(&place.paths), user.key_file(&other.paths)).unwrap();
     // A log of an earlier profile must never be taken for the new one's.
     fs::write(database.with_extension("db-wal"), b"log").unwrap();
-    assert!(users(&other.paths).is_empty());
+    assert!(users(&other.paths).unwrap().is_empty());
     other.import(&bundle, &key).unwrap();
     let store = ProfileStore::open(&other.paths, &user, &NoPassphrase).unwrap();
     assert_eq!(store.document_count().unwrap(), 1);
@@ -385,10 +385,10 @@ fn a_key_that_may_belong_to_a_profile_elsewhere_is_never_replaced() {
     let user = User::parse("Ann").unwrap();
     let other = Place::new();
     let path = user.key_file(&other.paths);
-    key_file::create(&path, &user, &NoPassphrase).unwrap();
+    key_file::create(&path, &user, false, &NoPassphrase).unwrap();
     let before = fs::read(&path).unwrap();
     let refused = other.import(&bundle, &key);
     assert!(matches!(refused, Err(BundleError::KeyInTheWay { .. })));
     assert_eq!(fs::read(&path).unwrap(), before);
-    assert!(users(&other.paths).is_empty());
+    assert!(users(&other.paths).unwrap().is_empty());
 }

@@ -109,6 +109,16 @@ fn the_second_of_two_ingests_is_told_or_waits_and_readers_read() {
     assert!(held(&run).unwrap().contains_key(&small));
     run(&arguments(&["profile", "search", "--user", "me", "anything"])).exits(0);
 
+    // Whoever waits may give up.
+    let another = write_small_file(&home, &mut dice, 2);
+    let mut command = home.command(["ingest", "--wait", "--user", "me", &another]);
+    let given_up = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    thread::sleep(WAITING_TIME);
+    given_up.signal("INT");
+    let start = Instant::now();
+    assert_eq!(given_up.end(), Some(130));
+    assert!(start.elapsed() < REFUSAL_TIME_MAX, "giving up took {:?}", start.elapsed());
+
     let waits = write_small_file(&home, &mut dice, 1);
     let command = home.command(["ingest", "--wait", "--user", "me", &waits]);
     let second = thread::spawn(move || finish(command, None));
