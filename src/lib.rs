@@ -17,6 +17,7 @@
 //! - [`task`]: kinds of text
 //! - [`prompt`]: request and passages into messages that fit
 //! - [`generate`]: reasoning, then answer, as events
+//! - [`metrics`]: how near a text comes to another, or to a person's style
 //! - [`evaluate`]: systems side by side on people's held-out writing
 //! - [`cli`]: the command line
 //!
@@ -39,5 +40,6 @@ pub mod embedding;
 pub mod task;
 pub mod prompt;
 pub mod generate;
+pub mod metrics;
 pub mod evaluate;
 pub mod cli;

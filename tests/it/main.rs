@@ -14,6 +14,7 @@
 //! - `keyring`: keys sealed with the system's keyring
 //! - `privacy`: nothing that a person wrote lies on the disk in plain
 //! - `retrieval`: search by words and by meaning, explained; the index follows the profile
+//! - `metrics`: ROUGE, METEOR and chrF are those of the field's own programs
 //! - `writing`: generate on a tiny model: the contract, prompts, stops, seeds
 //! - `real`: generate on the catalogue's models with real people's writing
 //! - `mistakes`: what a person does wrong gets an answer that helps
@@ -41,6 +42,7 @@ mod keyring;
 mod mail_corpus;
 mod malformed;
 mod malformed_embedders;
+mod metrics;
 mod mistakes;
 mod models;
 // It watches the system calls of Linux.
