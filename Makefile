@@ -33,6 +33,7 @@ build: tools ## Build target/release/restpg-edge
 bench: tools ## Decoding, starting, retrieval and ingest, with what each is compared with
 	cargo bench --locked --bench decode
 	cargo bench --locked --bench startup
+	cargo bench --locked --bench sampling
 	cargo bench --locked --bench ingest
 	cargo bench --locked --bench retrieval
 

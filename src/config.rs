@@ -41,6 +41,7 @@ pub struct ModelConfig {
     pub threads: u32,
     pub context_tokens: u32,
     pub batch_tokens: u32,
+    pub cache_type: String,
 }
 
 /// `[generate]`.
@@ -222,6 +223,12 @@ impl Config {
             "model.batch_tokens",
             &model.batch_tokens,
             "from 1 to 8192",
+        )?;
+        range(
+            ["f32", "f16", "q8_0"].contains(&model.cache_type.as_str()),
+            "model.cache_type",
+            &model.cache_type,
+            "f32, f16 or q8_0",
         )?;
         range(
             tokens(reasoning_tokens),

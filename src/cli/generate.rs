@@ -15,7 +15,7 @@ use crate::catalogue::ModelStore;
 use crate::config::Config;
 use crate::error::{Error, Exit, Explain};
 use crate::generate::{self, Draft, Event, Request, Timings, Usage, milliseconds};
-use crate::llama::{Model, Runtime, Sampling, physical_cores};
+use crate::llama::{CacheType, Model, Runtime, Sampling, physical_cores};
 use crate::profile::{Hit, ProfileStore, User};
 use crate::prompt::{LeftOut, Prompt};
 use crate::retrieve::Query;
@@ -172,10 +172,10 @@ pub(super) fn run(
             seed: request.sampling.seed,
             usage: draft.usage,
             timings: draft.timings,
-            truncated: &draft.truncated,
+            truncated: &composed.truncated,
         })?;
     }
-    notes(&context.output, &draft);
+    notes(&context.output, &draft, &composed);
     Ok(draft.interrupted.then_some(Exit::Interrupted))
 }
 
@@ -253,6 +253,8 @@ fn request<'a>(
         answer_tokens,
         context_tokens: config.model.context_tokens,
         batch_tokens: config.model.batch_tokens,
+        // The settings were checked for other names.
+        cache: CacheType::named(&config.model.cache_type).unwrap_or_default(),
         threads: match config.model.threads {
             0 => physical_cores(),
             threads => threads,
@@ -354,8 +356,8 @@ fn shown(prompt: &Prompt) -> String {
 }
 
 /// What a person should know besides the answer.
-fn notes(output: &Output, draft: &Draft) {
-    for left_out in &draft.truncated {
+fn notes(output: &Output, draft: &Draft, prompt: &Prompt) {
+    for left_out in &prompt.truncated {
         let title = left_out.title.as_deref().unwrap_or("untitled");
         output.note(&format!(
             "note: a passage of {} ({title}) did not fit the context and was left out",

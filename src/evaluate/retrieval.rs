@@ -15,7 +15,7 @@ use super::statistics::{Interval, macro_mean, mean};
 use super::{HeldOut, Person};
 use crate::config::RetrieveConfig;
 use crate::error::Error;
-use crate::llama::Model;
+use crate::llama::{CacheType, Model, Room, Token};
 use crate::paths::Paths;
 use crate::profile::{Hit, NoPassphrase, ProfileStore, Source, Stamp, User, Vectors};
 use crate::prompt::{self, Parts};
@@ -365,25 +365,22 @@ impl Scorer<'_> {
         Ok(Some(scores))
     }
 
-    fn score(
-        &self,
-        held_out: &HeldOut,
-        passages: &[Hit],
-        output: &[crate::llama::Token],
-    ) -> Result<f64, Error> {
+    fn score(&self, held_out: &HeldOut, passages: &[Hit], output: &[Token]) -> Result<f64, Error> {
         let request = &held_out.input;
         let parts = Parts { task: &self.task, request, passages, reasoning: false };
         let budget = (self.model.context_tokens_trained() as usize).saturating_sub(output.len());
         let prompt = prompt::assemble(&parts, budget, self.model)?;
         let tokens = self.model.render(&prompt.messages, &prompt.opening);
         let needed = u32::try_from(tokens.len() + output.len()).unwrap_or(u32::MAX);
-        let mut session = self.model.session(
-            needed.next_multiple_of(256),
-            self.plan.batch_tokens,
-            self.plan.threads,
-        )?;
-        session.extend(&tokens, &mut |_| true)?;
-        Ok(mean(&session.score(output)?))
+        let room = Room {
+            tokens: needed.next_multiple_of(256),
+            sequences: 1,
+            batch_tokens: self.plan.batch_tokens,
+            cache: CacheType::default(),
+        };
+        let mut session = self.model.session(room, self.plan.threads)?;
+        session.extend(0, &tokens, &mut |_| true)?;
+        Ok(mean(&session.score(0, output)?))
     }
 }
 

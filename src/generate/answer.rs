@@ -1,11 +1,13 @@
 //! The second phase: the answer, free of marker, reasoning and template.
 
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use super::Event;
-use super::decoder::Decoder;
+use super::decoder::{Banned, Decoder};
+use super::draft::Tell;
 use super::stream::{StopFilter, Utf8Stream};
-use crate::llama::{LlamaError, Token};
+use crate::llama::Token;
 use crate::prompt::{CLOSING_TAG, INSTRUCTION, LAYOUT_TEXTS, OPENING_PLAN, OPENING_PROFILE};
 
 /// How often a model that begins with something that is no answer is set back.
@@ -34,27 +36,30 @@ enum Attempt {
 
 /// Writes the answer from here on. An answer that begins with a stop (a tag of the layout, a line
 /// of the reasoning again) is begun anew without its first token.
-pub(super) fn write(
-    decoder: &mut Decoder<'_, '_>,
+pub(super) async fn write(
+    decoder: &mut Decoder<'_>,
     reasoning: &str,
     tokens_max: usize,
-    on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<Answer, LlamaError> {
+    tell: &Tell<'_>,
+) -> Answer {
     let stops = stops(decoder.model().template_texts(), reasoning);
-    // An answer has at least one word: a turn may not end before it.
-    let mut banned = decoder.model().turn_ends().clone();
-    let n_turn_ends = banned.len();
+    // Those that began what was no answer.
+    let mut firsts: HashSet<Token> = HashSet::new();
     let start = decoder.len();
     loop {
         let filter = StopFilter::new(stops.clone());
-        match attempt(decoder, filter, &banned, tokens_max, on_event)? {
-            Attempt::Done(answer) => return Ok(answer),
-            Attempt::Nothing(_) if banned.len() >= n_turn_ends + RETRIES_MAX => {
-                return Ok(Answer::default());
-            }
+        // An answer has at least one word: a turn may not end before it.
+        let banned = if firsts.is_empty() {
+            Banned::TurnEnds
+        } else {
+            Banned::These(Rc::new(decoder.model().turn_ends().union(&firsts).copied().collect()))
+        };
+        match attempt(decoder, filter, banned, tokens_max, tell).await {
+            Attempt::Done(answer) => return answer,
+            Attempt::Nothing(_) if firsts.len() >= RETRIES_MAX => return Answer::default(),
             Attempt::Nothing(first) => {
-                banned.insert(first);
-                decoder.rewind(start)?;
+                firsts.insert(first);
+                decoder.rewind(start);
             }
         }
     }
@@ -101,18 +106,17 @@ enum End {
     Stop,
 }
 
-fn attempt(
-    decoder: &mut Decoder<'_, '_>,
+async fn attempt(
+    decoder: &mut Decoder<'_>,
     mut filter: StopFilter,
-    banned: &HashSet<Token>,
+    banned: Banned,
     tokens_max: usize,
-    on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<Attempt, LlamaError> {
-    let mut teller = Teller::new(on_event);
+    tell: &Tell<'_>,
+) -> Attempt {
+    let mut teller = Teller::new(tell);
     // The answer begins a line; its own leading white space is dropped anyway.
     let _ = filter.push("\n");
     let mut stream = Utf8Stream::default();
-    let none = HashSet::new();
     let mut first = None;
     let mut n_tokens = 0;
     let end = loop {
@@ -120,13 +124,13 @@ fn attempt(
             break End::Bound;
         }
         let banned = match first {
-            None => banned,
-            Some(_) if teller.is_empty() => decoder.model().turn_ends(),
-            Some(_) => &none,
+            None => banned.clone(),
+            Some(_) if teller.is_empty() => Banned::TurnEnds,
+            Some(_) => Banned::Nothing,
         };
-        let Some(token) = decoder.sample(banned)? else { break End::Turn };
+        let Some(token) = decoder.sample(banned).await else { break End::Turn };
         first.get_or_insert(token);
-        decoder.push(token)?;
+        decoder.push(token);
         n_tokens += 1;
         decoder.model().append_piece(token, stream.bytes());
         let passed = filter.push(&stream.take());
@@ -148,22 +152,22 @@ fn attempt(
         End::Turn | End::Bound | End::Closed => teller.finish(),
     };
     match first {
-        Some(first) if text.is_empty() && !decoder.interrupted() => Ok(Attempt::Nothing(first)),
-        _ => Ok(Attempt::Done(Answer { text, cut_off: end == End::Bound })),
+        Some(first) if text.is_empty() && !decoder.interrupted() => Attempt::Nothing(first),
+        _ => Attempt::Done(Answer { text, cut_off: end == End::Bound }),
     }
 }
 
 /// Tells the answer without white space around it: leading space is dropped, and space that may
 /// turn out to be the last waits for what follows. The first words wait too.
-struct Teller<'a> {
+struct Teller<'run, 'a> {
     text: String,
     told_bytes: usize,
-    on_event: &'a mut dyn FnMut(Event<'_>),
+    tell: &'run Tell<'a>,
 }
 
-impl<'a> Teller<'a> {
-    fn new(on_event: &'a mut dyn FnMut(Event<'_>)) -> Self {
-        Self { text: String::new(), told_bytes: 0, on_event }
+impl<'run, 'a> Teller<'run, 'a> {
+    fn new(tell: &'run Tell<'a>) -> Self {
+        Self { text: String::new(), told_bytes: 0, tell }
     }
 
     fn is_empty(&self) -> bool {
@@ -184,7 +188,7 @@ impl<'a> Teller<'a> {
     fn tell(&mut self) {
         let solid = self.text.trim_end().len();
         if solid > self.told_bytes {
-            (self.on_event)(Event::Answer(&self.text[self.told_bytes..solid]));
+            self.tell.event(Event::Answer(&self.text[self.told_bytes..solid]));
             self.told_bytes = solid;
         }
     }
@@ -204,40 +208,44 @@ impl<'a> Teller<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::cell::RefCell;
 
-    #[test]
-    fn white_space_around_the_answer_is_dropped_and_inside_kept() {
+    use super::*;
+    use crate::generate::DraftId;
+    use crate::generate::draft::OnEvent;
+
+    /// What is told of an answer that comes in pieces, and what it is in the end.
+    fn told_of(pieces: &[&str], finish: impl FnOnce(Teller<'_, '_>) -> String) -> (String, String) {
         let mut told = String::new();
-        let mut on_event = |event: Event<'_>| {
+        let mut on_event = |_: DraftId, event: Event<'_>| {
             if let Event::Answer(text) = event {
                 told.push_str(text);
             }
         };
-        let mut teller = Teller::new(&mut on_event);
-        for piece in ["\n", " Dear", " ", "Ann,", "\n", "\n", "hello", " \n", "\n"] {
+        let sink = RefCell::new(&mut on_event as &mut OnEvent<'_>);
+        let tell = Tell::new(DraftId::default(), &sink);
+        let mut teller = Teller::new(&tell);
+        for piece in pieces {
             teller.push(piece);
         }
-        assert_eq!(teller.finish(), "Dear Ann,\n\nhello");
-        assert_eq!(told, "Dear Ann,\n\nhello");
+        let text = finish(teller);
+        (told, text)
+    }
+
+    #[test]
+    fn white_space_around_the_answer_is_dropped_and_inside_kept() {
+        let pieces = ["\n", " Dear", " ", "Ann,", "\n", "\n", "hello", " \n", "\n"];
+        let (told, text) = told_of(&pieces, |teller| teller.finish());
+        assert_eq!(text, "Dear Ann,\n\nhello");
+        assert_eq!(told, text);
     }
 
     #[test]
     fn a_stop_after_a_word_or_two_takes_them_back() {
-        let mut told = String::new();
-        let mut on_event = |event: Event<'_>| {
-            if let Event::Answer(text) = event {
-                told.push_str(text);
-            }
-        };
-        let mut teller = Teller::new(&mut on_event);
-        teller.push("1. The");
-        assert_eq!(teller.told(), "");
-        let mut teller = Teller::new(&mut on_event);
-        teller.push("Yes, ");
-        teller.push("thanks.");
-        assert_eq!(teller.finish(), "Yes, thanks.");
-        assert_eq!(told, "Yes, thanks.");
+        let (told, text) = told_of(&["1. The"], |teller| teller.told());
+        assert_eq!((told.as_str(), text.as_str()), ("", ""));
+        let (told, text) = told_of(&["Yes, ", "thanks."], |teller| teller.finish());
+        assert_eq!((told.as_str(), text.as_str()), ("Yes, thanks.", "Yes, thanks."));
     }
 
     #[test]

@@ -1,45 +1,78 @@
-//! The loop that both phases share: sample, check, decode.
+//! What a draft sees of the model: one token after the other.
+//!
+//! A draft is a future. Where it wants a token it waits; [`super::schedule`] polls it, decodes what
+//! many of them wait for in one batch, and hands each its token. So a draft is written as the plain
+//! loop that it is, and does not know how many others there are.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
+use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Instant;
 
-use crate::llama::{LlamaError, Model, Sampler, Sampling, Session, Token};
+use crate::llama::{Model, Token};
 
-/// A session that writes.
-pub(super) struct Decoder<'model, 'run> {
-    model: &'model Model,
-    session: Session<'model>,
-    sampling: Sampling,
-    sampler: Sampler,
-    interrupt: &'run AtomicBool,
-    first_token: Option<Instant>,
+/// Tokens that must not be picked.
+#[derive(Debug, Clone)]
+pub(super) enum Banned {
+    Nothing,
+    /// Those that end a turn.
+    TurnEnds,
+    These(Rc<HashSet<Token>>),
 }
 
-impl<'model, 'run> Decoder<'model, 'run> {
+/// What draft and schedule tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// The sequence as the draft wants it, prompt included.
+    pub(super) tokens: Vec<Token>,
+    /// How many of them may be in the cache as they are.
+    pub(super) decoded: usize,
+    /// What was picked and kept since the last token was wanted.
+    pub(super) accepted: Vec<Token>,
+    /// Whether the sampler begins anew: what was cut must not weigh on what follows.
+    pub(super) begins_anew: bool,
+    /// That a token is wanted, and which not.
+    pub(super) wanted: Option<Banned>,
+    /// The token.
+    pub(super) token: Option<Token>,
+    /// When the first one was sampled.
+    pub(super) first_token: Option<Instant>,
+}
+
+impl Line {
+    /// The line of a draft that begins after `prompt`, which is in the cache.
+    pub(super) fn after(prompt: &[Token]) -> Self {
+        Self { tokens: prompt.to_vec(), decoded: prompt.len(), ..Self::default() }
+    }
+}
+
+/// A draft's end of its line.
+#[derive(Debug, Clone)]
+pub(super) struct Decoder<'run> {
+    model: &'run Model,
+    line: Rc<RefCell<Line>>,
+    interrupt: &'run AtomicBool,
+}
+
+impl<'run> Decoder<'run> {
     pub(super) fn new(
-        model: &'model Model,
-        session: Session<'model>,
-        sampling: Sampling,
+        model: &'run Model,
+        line: Rc<RefCell<Line>>,
         interrupt: &'run AtomicBool,
     ) -> Self {
-        Self {
-            model,
-            session,
-            sampling,
-            sampler: Sampler::new(&sampling, model.vocabulary_size()),
-            interrupt,
-            first_token: None,
-        }
+        Self { model, line, interrupt }
     }
 
-    pub(super) fn model(&self) -> &'model Model {
+    pub(super) fn model(&self) -> &'run Model {
         self.model
     }
 
     /// Tokens in the sequence.
     pub(super) fn len(&self) -> usize {
-        self.session.len()
+        self.line.borrow().tokens.len()
     }
 
     pub(super) fn interrupted(&self) -> bool {
@@ -48,34 +81,42 @@ impl<'model, 'run> Decoder<'model, 'run> {
 
     /// When the first token was sampled.
     pub(super) fn first_token(&self) -> Option<Instant> {
-        self.first_token
+        self.line.borrow().first_token
     }
 
-    /// The next token, not yet part of the sequence; `None` where the model ends its turn. None
-    /// of `banned` is picked.
-    pub(super) fn sample(&mut self, banned: &HashSet<Token>) -> Result<Option<Token>, LlamaError> {
-        let token = self.sampler.sample(self.session.logits(), banned)?;
-        self.first_token.get_or_insert_with(Instant::now);
-        Ok((!self.model.ends_turn(token)).then_some(token))
+    /// The next token, not yet part of the sequence; `None` where the model ends its turn.
+    pub(super) async fn sample(&mut self, banned: Banned) -> Option<Token> {
+        self.line.borrow_mut().wanted = Some(banned);
+        let token = poll_fn(|_| match self.line.borrow_mut().token.take() {
+            Some(token) => Poll::Ready(token),
+            None => Poll::Pending,
+        });
+        let token = token.await;
+        (!self.model.ends_turn(token)).then_some(token)
     }
 
     /// Makes `token` part of the sequence.
-    pub(super) fn push(&mut self, token: Token) -> Result<(), LlamaError> {
-        self.sampler.accept(token);
-        self.session.push(token)
+    pub(super) fn push(&mut self, token: Token) {
+        let mut line = self.line.borrow_mut();
+        line.accepted.push(token);
+        line.tokens.push(token);
     }
 
     /// Cuts the sequence back to `length` and begins anew from there.
-    pub(super) fn rewind(&mut self, length: usize) -> Result<(), LlamaError> {
-        self.sampler = Sampler::new(&self.sampling, self.model.vocabulary_size());
-        self.session.rewind(length)
+    pub(super) fn rewind(&mut self, length: usize) {
+        self.rewrite(length, &[]);
     }
 
-    /// Cuts the sequence back to `length`, and writes `tokens` after it. The sampler begins anew:
-    /// what was cut must not weigh on what follows.
-    pub(super) fn rewrite(&mut self, length: usize, tokens: &[Token]) -> Result<(), LlamaError> {
-        self.session.truncate(length)?;
-        self.sampler = Sampler::new(&self.sampling, self.model.vocabulary_size());
-        self.session.extend(tokens, &mut |_| true).map(|_| ())
+    /// Cuts the sequence back to `length`, and writes `tokens` after it.
+    pub(super) fn rewrite(&mut self, length: usize, tokens: &[Token]) {
+        let mut line = self.line.borrow_mut();
+        line.tokens.truncate(length);
+        line.tokens.extend_from_slice(tokens);
+        // The last token is decoded once more where nothing follows it: what comes after it is
+        // asked for.
+        let known = if tokens.is_empty() { length.saturating_sub(1) } else { length };
+        line.decoded = line.decoded.min(known);
+        line.accepted.clear();
+        line.begins_anew = true;
     }
 }

@@ -2,26 +2,29 @@
 //!
 //! Knows nothing of terminals. Reasoning and answer are decoded in one KV cache: the model writes
 //! its reasoning up to its natural end or its budget, the runtime appends the marker, the model
-//! writes the answer.
+//! writes the answer. One draft or many: many are decoded in one batch, each from its own seed.
 
 mod answer;
 mod decoder;
+mod draft;
 mod reasoning;
+mod schedule;
 mod stream;
 
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use serde::Serialize;
 
 use crate::error::{Exit, Explain};
-use crate::llama::{LlamaError, Message, Model, Sampling, Session};
+use crate::llama::{CacheType, LlamaError, Message, Model, Room, Sampling, Token};
 use crate::profile::{Hit, ProfileError, ProfileStore};
-use crate::prompt::{self, LeftOut, Measure, Parts, Prompt, PromptError};
+use crate::prompt::{self, Measure, Parts, Prompt, PromptError};
 use crate::task::Task;
 
-use answer::Answer;
-use decoder::Decoder;
+use draft::{OnEvent, Outline, Tell, Written};
+use schedule::{Desk, Work};
 
 /// Sizes of a context are rounded up to this, as llama.cpp does.
 const CONTEXT_STEP_TOKENS: u32 = 256;
@@ -45,10 +48,40 @@ pub struct Request<'a> {
     pub context_tokens: u32,
     /// Tokens decoded at once while the prompt is read.
     pub batch_tokens: u32,
+    /// How keys and values are kept.
+    pub cache: CacheType,
     /// Threads of the CPU.
     pub threads: u32,
     /// How tokens are chosen.
     pub sampling: Sampling,
+}
+
+/// A prompt and the seeds of the drafts that are wanted of it.
+#[derive(Debug, Clone)]
+pub struct Order<'a> {
+    /// The prompt.
+    pub prompt: &'a Prompt,
+    /// A draft each.
+    pub seeds: Vec<u32>,
+}
+
+/// Which of several drafts: the place of its order, and its own among those of the order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DraftId {
+    /// The order.
+    pub prompt: usize,
+    /// The draft of that order.
+    pub draft: usize,
+}
+
+/// How many drafts are written at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// Drafts.
+    pub drafts_max: usize,
+    /// Tokens of the cache that they take together; fewer drafts at once take fewer. A single one
+    /// takes what it needs.
+    pub tokens_max: usize,
 }
 
 /// What happens while a draft comes into being.
@@ -100,14 +133,12 @@ pub struct Timings {
 }
 
 /// What was written.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Draft {
     /// The reasoning; empty where there was none.
     pub reasoning: String,
     /// The answer.
     pub answer: String,
-    /// What did not fit the context.
-    pub truncated: Vec<LeftOut>,
     /// Tokens.
     pub usage: Usage,
     /// Times.
@@ -116,6 +147,8 @@ pub struct Draft {
     pub cut_off: bool,
     /// Whether Ctrl-C ended it.
     pub interrupted: bool,
+    /// What its tokens were chosen with.
+    pub seed: u32,
 }
 
 /// Why there is no draft.
@@ -233,8 +266,8 @@ fn output_tokens(request: &Request<'_>) -> usize {
     reasoning_tokens as usize + request.answer_tokens as usize
 }
 
-/// Writes the draft. `started` is when the process began; `timings` holds what was measured
-/// before. Events come as they happen; `interrupt` ends the draft with what there is.
+/// Writes one draft. `started` is when the process began; `timings` holds what was measured before.
+/// Events come as they happen; `interrupt` ends the draft with what there is.
 ///
 /// # Errors
 /// [`GenerateError::Llama`] or [`GenerateError::NoAnswer`].
@@ -243,70 +276,156 @@ pub fn write(
     request: &Request<'_>,
     prompt: &Prompt,
     started: Instant,
-    mut timings: Timings,
+    timings: Timings,
     interrupt: &AtomicBool,
     on_event: &mut dyn FnMut(Event<'_>),
 ) -> Result<Draft, GenerateError> {
     on_event(Event::Prompt(prompt));
-    let tokens = model.render(&prompt.messages, &prompt.opening);
-    let marker = prompt.marker.as_deref().map(|marker| model.tokenize(marker));
-    let fixed_tokens = tokens.len() + marker.as_ref().map_or(0, Vec::len);
-    let mut session = open_session(model, request, fixed_tokens)?;
-    let prefill_started = Instant::now();
-    let whole = session.extend(&tokens, &mut |done| {
-        on_event(Event::Reading { done, total: tokens.len() });
-        !interrupt.load(Ordering::Relaxed)
-    })?;
-    timings.prefill_ms = milliseconds(prefill_started);
-    let mut usage = Usage { prompt_tokens: session.len(), ..Usage::default() };
-    let mut decoder = Decoder::new(model, session, request.sampling, interrupt);
-    let mut reasoning = String::new();
-    if let (true, Some(marker)) = (whole, &marker) {
-        let tokens_max = request.reasoning_tokens as usize;
-        reasoning = reasoning::write(&mut decoder, prompt.lead(), tokens_max, marker, on_event)?;
-        on_event(Event::ReasoningDone(&reasoning));
-        usage.reasoning_tokens = decoder.len() - usage.prompt_tokens;
-    }
-    let before_answer = decoder.len();
-    let answer = if decoder.interrupted() {
-        Answer::default()
-    } else {
-        answer::write(&mut decoder, &reasoning, request.answer_tokens as usize, on_event)?
-    };
-    usage.answer_tokens = decoder.len() - before_answer;
-    timings.first_token_ms =
-        decoder.first_token().map_or(0.0, |at| at.duration_since(started).as_secs_f64() * 1e3);
-    timings.total_ms = milliseconds(started);
-    let interrupted = decoder.interrupted();
-    if answer.text.is_empty() && !interrupted {
+    let seed = request.sampling.seed;
+    let orders = [Order { prompt, seeds: vec![seed] }];
+    let slots = Slots { drafts_max: 1, tokens_max: 0 };
+    let mut on_event = |_: DraftId, event: Event<'_>| on_event(event);
+    let clock = Clock { started, timings };
+    let drafts = sample(model, request, &orders, slots, clock, interrupt, &mut on_event)?;
+    let draft = drafts.into_iter().flatten().flatten().next();
+    let draft = draft.unwrap_or_else(|| Draft { interrupted: true, seed, ..Draft::default() });
+    if draft.answer.is_empty() && !draft.interrupted {
         return Err(GenerateError::NoAnswer);
     }
-    Ok(Draft {
-        reasoning,
-        answer: answer.text,
-        truncated: prompt.truncated.clone(),
-        usage,
+    Ok(draft)
+}
+
+/// When the process began, and what was measured before the drafts.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// When the process began.
+    pub started: Instant,
+    /// What was measured since.
+    pub timings: Timings,
+}
+
+/// Writes all drafts of all orders, as many at once as `slots` allow; each prompt is read once.
+/// Bounds and sampling are those of `request`, its prompt and seed are not used. A draft that has
+/// not begun before an interruption is `None`; one whose answer is empty found nothing to say.
+///
+/// # Errors
+/// [`GenerateError::Llama`].
+pub fn sample(
+    model: &Model,
+    request: &Request<'_>,
+    orders: &[Order<'_>],
+    slots: Slots,
+    clock: Clock,
+    interrupt: &AtomicBool,
+    on_event: &mut dyn FnMut(DraftId, Event<'_>),
+) -> Result<Vec<Vec<Option<Draft>>>, GenerateError> {
+    let marker = |order: &Order<'_>| order.prompt.marker.as_deref().map(|it| model.tokenize(it));
+    let markers: Vec<Option<Vec<Token>>> = orders.iter().map(marker).collect();
+    let work: Vec<Work> = orders
+        .iter()
+        .zip(&markers)
+        .map(|(order, marker)| work(model, request, order, marker.as_deref()))
+        .collect();
+    let session = model.session(room(&work, slots, request), request.threads)?;
+    let sink: RefCell<&mut OnEvent<'_>> = RefCell::new(on_event);
+    let began = Instant::now();
+    let read: Vec<Cell<f64>> = orders.iter().map(|_| Cell::new(0.0)).collect();
+    let desk = Desk {
+        model,
+        interrupt,
+        begin: &|id: DraftId, decoder| {
+            let outline = Outline {
+                lead: orders[id.prompt].prompt.lead(),
+                marker: markers[id.prompt].as_deref(),
+                reasoning_tokens_max: request.reasoning_tokens as usize,
+                answer_tokens_max: request.answer_tokens as usize,
+            };
+            Box::pin(draft::write(decoder, outline, Tell::new(id, &sink)))
+        },
+        on_reading: &|prompt, done| {
+            read[prompt].set(milliseconds(began));
+            let event = Event::Reading { done, total: work[prompt].prompt.len() };
+            (sink.borrow_mut())(DraftId { prompt, draft: 0 }, event);
+        },
+    };
+    let written = schedule::run(&desk, session, &work)?;
+    let interrupted = interrupt.load(Ordering::Relaxed);
+    let finish = |prompt: usize, place: usize, written: Option<Written>| {
+        let mut timings = clock.timings;
+        timings.prefill_ms = read[prompt].get();
+        let seed = orders[prompt].seeds[place];
+        written.map(|written| finished(written, seed, interrupted, Clock { timings, ..clock }))
+    };
+    Ok(written
+        .into_iter()
+        .enumerate()
+        .map(|(prompt, drafts)| {
+            let drafts = drafts.into_iter().enumerate();
+            drafts.map(|(place, written)| finish(prompt, place, written)).collect()
+        })
+        .collect())
+}
+
+fn finished(written: Written, seed: u32, interrupted: bool, clock: Clock) -> Draft {
+    let since_start = |at: Instant| at.duration_since(clock.started).as_secs_f64() * 1e3;
+    let mut timings = clock.timings;
+    timings.first_token_ms = written.first_token.map_or(0.0, since_start);
+    timings.total_ms = since_start(written.ended);
+    Draft {
+        reasoning: written.reasoning,
+        answer: written.answer.text,
+        usage: written.usage,
         timings,
-        cut_off: answer.cut_off,
+        cut_off: written.answer.cut_off,
         interrupted,
-    })
+        seed,
+    }
+}
+
+/// The tokens of an order's prompt, and what each of its drafts may take.
+fn work(model: &Model, request: &Request<'_>, order: &Order<'_>, marker: Option<&[Token]>) -> Work {
+    let reasoning_tokens =
+        marker.map_or(0, |marker| request.reasoning_tokens as usize + marker.len());
+    Work {
+        prompt: model.render(&order.prompt.messages, &order.prompt.opening),
+        draft_tokens_max: reasoning_tokens + request.answer_tokens as usize,
+        drafts: order.seeds.iter().map(|&seed| Sampling { seed, ..request.sampling }).collect(),
+    }
+}
+
+/// A session just large enough: as many drafts at once as are wanted and allowed, with the prompts
+/// that they may belong to, and one more sequence that reads prompts.
+fn room(work: &[Work], slots: Slots, request: &Request<'_>) -> Room {
+    let wanted: usize = work.iter().map(|work| work.drafts.len()).sum();
+    let batch_tokens = request.batch_tokens as usize;
+    let drafts_max = slots.drafts_max.min(wanted).min(batch_tokens).max(1);
+    let sizes = |drafts: usize| tokens_needed(work, drafts);
+    // Fewer at once, until they fit.
+    let drafts = (1..=drafts_max).rev().find(|&n| n == 1 || sizes(n) <= slots.tokens_max);
+    let drafts = drafts.unwrap_or(1);
+    let tokens = u32::try_from(sizes(drafts)).unwrap_or(u32::MAX);
+    let tokens = tokens.checked_next_multiple_of(CONTEXT_STEP_TOKENS).unwrap_or(tokens);
+    Room {
+        tokens,
+        sequences: u32::try_from(drafts + 1).unwrap_or(u32::MAX),
+        batch_tokens: request.batch_tokens.min(tokens),
+        cache: request.cache,
+    }
+}
+
+/// Tokens of the cache that so many drafts at once take at most, and the prompt that is read
+/// meanwhile.
+fn tokens_needed(work: &[Work], drafts: usize) -> usize {
+    let fewest = work.iter().map(|work| work.drafts.len()).min().unwrap_or(1).max(1);
+    let mut prompts: Vec<usize> = work.iter().map(|work| work.prompt.len()).collect();
+    prompts.sort_unstable_by(|a, b| b.cmp(a));
+    let at_once = drafts.div_ceil(fewest) + usize::from(drafts > 1);
+    let draft_tokens = work.iter().map(|work| work.draft_tokens_max).max().unwrap_or(0);
+    prompts.iter().take(at_once).sum::<usize>() + drafts * draft_tokens
 }
 
 /// Milliseconds since `start`.
 #[must_use]
 pub fn milliseconds(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
-}
-
-/// A session just large enough.
-fn open_session<'model>(
-    model: &'model Model,
-    request: &Request<'_>,
-    fixed_tokens: usize,
-) -> Result<Session<'model>, LlamaError> {
-    let needed = fixed_tokens + output_tokens(request);
-    let needed = u32::try_from(needed).unwrap_or(u32::MAX);
-    let context_tokens = needed.checked_next_multiple_of(CONTEXT_STEP_TOKENS).unwrap_or(needed);
-    let batch_tokens = request.batch_tokens.min(context_tokens);
-    model.session(context_tokens, batch_tokens, request.threads)
 }

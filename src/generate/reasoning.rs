@@ -1,11 +1,10 @@
 //! The first phase: a list of points, up to its natural end or its budget, then the marker.
 
-use std::collections::HashSet;
-
 use super::Event;
-use super::decoder::Decoder;
+use super::decoder::{Banned, Decoder};
+use super::draft::Tell;
 use super::stream::Utf8Stream;
-use crate::llama::{LlamaError, Token};
+use crate::llama::Token;
 use crate::prompt::LAYOUT_TEXTS;
 
 const POINTS_MAX: usize = 6;
@@ -13,44 +12,44 @@ const BULLETS: [char; 4] = ['-', '*', '•', '+'];
 
 /// Writes the reasoning after the opening phrase, whose last line, `lead`, begins the first point,
 /// and appends the marker. Returns the points as text, each on a line that begins with a bullet.
-pub(super) fn write(
-    decoder: &mut Decoder<'_, '_>,
+pub(super) async fn write(
+    decoder: &mut Decoder<'_>,
     lead: &str,
     tokens_max: usize,
     marker: &[Token],
-    on_event: &mut dyn FnMut(Event<'_>),
-) -> Result<String, LlamaError> {
+    tell: &Tell<'_>,
+) -> String {
     let start = decoder.len();
+    let model = decoder.model();
     let mut tokens: Vec<Token> = Vec::new();
     let mut stream = Utf8Stream::default();
     let mut text = lead.to_owned();
     let mut told = 0;
-    let none = HashSet::new();
     let kept = loop {
         if tokens.len() >= tokens_max || decoder.interrupted() {
             break without_unfinished_point(&text);
         }
         // A list without a first point is no list: the model may not end before it.
-        let model = decoder.model();
-        let banned = if has_a_point(&text[lead.len()..]) { &none } else { model.turn_ends() };
-        let Some(token) = decoder.sample(banned)? else {
+        let is_list = has_a_point(&text[lead.len()..]);
+        let banned = if is_list { Banned::Nothing } else { Banned::TurnEnds };
+        let Some(token) = decoder.sample(banned).await else {
             break text.trim_end();
         };
-        decoder.push(token)?;
+        decoder.push(token);
         tokens.push(token);
-        decoder.model().append_piece(token, stream.bytes());
+        model.append_piece(token, stream.bytes());
         text.push_str(&stream.take());
-        if let Some(end) = natural_end(&text, lead, decoder.model().template_texts()) {
+        if let Some(end) = natural_end(&text, lead, model.template_texts()) {
             break text[..end].trim_end();
         }
         if told < text.len() {
-            on_event(Event::Reasoning(&text[told..]));
+            tell.event(Event::Reasoning(&text[told..]));
             told = text.len();
         }
     };
     let kept = kept.to_owned();
-    append_marker(decoder, start, &tokens, &kept[lead.len().min(kept.len())..], marker)?;
-    Ok(kept)
+    append_marker(decoder, start, &tokens, &kept[lead.len().min(kept.len())..], marker);
+    kept
 }
 
 /// Where the list ends, if it does: before a blank line, a line that is no point, a point that
@@ -108,12 +107,12 @@ fn without_unfinished_point(text: &str) -> &str {
 /// Makes the sequence end with `kept` and the marker. Tokens that already spell the beginning of
 /// that stay in the cache.
 fn append_marker(
-    decoder: &mut Decoder<'_, '_>,
+    decoder: &mut Decoder<'_>,
     start: usize,
     tokens: &[Token],
     kept: &str,
     marker: &[Token],
-) -> Result<(), LlamaError> {
+) {
     let model = decoder.model();
     let mut wanted = kept.as_bytes();
     let mut reused = 0;
@@ -130,7 +129,7 @@ fn append_marker(
     // where it was no valid text; the room that was set aside is for what was sampled.
     ending.truncate(tokens.len() - reused);
     ending.extend(marker);
-    decoder.rewrite(start + reused, &ending)
+    decoder.rewrite(start + reused, &ending);
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Running a model: the only place that names `llama_cpp_2`.
 //!
-//! A [`Model`] is loaded from a file that `gguf/` has checked; a [`Session`] decodes one sequence
-//! of tokens on it; a [`Sampler`] picks the next one; an [`Embedder`] turns texts into vectors. Nothing here knows of prompts, profiles or
-//! terminals: tokens, texts and logits only.
+//! A [`Model`] is loaded from a file that `gguf/` has checked; a [`Session`] decodes sequences of
+//! tokens on it; a [`Sampler`] picks the next one; an [`Embedder`] turns texts into vectors. Nothing
+//! here knows of prompts, profiles or terminals: tokens, texts and logits only.
 
 mod chat;
 mod embedder;
@@ -18,4 +18,4 @@ pub use error::LlamaError;
 pub use llama_cpp_2::token::LlamaToken as Token;
 pub use model::{Model, Runtime, physical_cores};
 pub use sampler::{Sampler, Sampling};
-pub use session::Session;
+pub use session::{Append, CacheType, Room, Session};

@@ -5,14 +5,14 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
-use llama_cpp_2::context::params::LlamaContextParams;
+use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 
 use super::chat::{self, Message};
-use super::{LlamaError, Session, Token};
+use super::{CacheType, LlamaError, Room, Session, Token};
 use crate::gguf::{self, ModelFile};
 
 /// llama.cpp, started once in a process and shared by the models in it. Its log goes to `tracing`.
@@ -131,22 +131,32 @@ impl Model {
         usize::try_from(self.inner.n_vocab()).unwrap_or(0)
     }
 
-    /// A fresh session with room for `context_tokens`, decoding prompts `batch_tokens` at a time
-    /// on `threads` threads.
+    /// A fresh session, decoding on `threads` threads. All sequences share one cache, so that what
+    /// they have in common is stored once.
     ///
     /// # Errors
     /// [`LlamaError::Context`], mostly for want of memory.
-    pub fn session(
-        &self,
-        context_tokens: u32,
-        batch_tokens: u32,
-        threads: u32,
-    ) -> Result<Session<'_>, LlamaError> {
+    pub fn session(&self, room: Room, threads: u32) -> Result<Session<'_>, LlamaError> {
         let threads = i32::try_from(threads).unwrap_or(i32::MAX);
+        // llama.cpp asserts that a batch has room for an output of each sequence.
+        let room = Room { batch_tokens: room.batch_tokens.max(room.sequences), ..room };
+        let cache = match room.cache {
+            CacheType::F32 => KvCacheType::F32,
+            CacheType::F16 => KvCacheType::F16,
+            CacheType::Q8_0 => KvCacheType::Q8_0,
+        };
+        // LLAMA_FLASH_ATTN_TYPE_AUTO or _DISABLED: the kernels of flash attention on the CPU round
+        // differently for one row, for a few and for many.
+        let flash_attention = if room.cache == CacheType::F32 { 0 } else { -1 };
         let params = LlamaContextParams::default()
-            .with_n_ctx(NonZeroU32::new(context_tokens))
-            .with_n_batch(batch_tokens)
-            .with_n_ubatch(batch_tokens)
+            .with_n_ctx(NonZeroU32::new(room.tokens))
+            .with_n_seq_max(room.sequences)
+            .with_kv_unified(true)
+            .with_type_k(cache)
+            .with_type_v(cache)
+            .with_flash_attention_policy(flash_attention)
+            .with_n_batch(room.batch_tokens)
+            .with_n_ubatch(room.batch_tokens)
             .with_n_threads(threads)
             .with_n_threads_batch(threads)
             // A sliding-window cache cannot be rewound; this one can.
@@ -154,7 +164,7 @@ impl Model {
         let context = self
             .inner
             .new_context(&self.runtime.0, params)
-            .map_err(|_| LlamaError::Context { context_tokens })?;
-        Ok(Session::new(context, batch_tokens))
+            .map_err(|_| LlamaError::Context { context_tokens: room.tokens })?;
+        Ok(Session::new(context, room))
     }
 }

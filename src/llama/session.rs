@@ -1,12 +1,15 @@
-//! One sequence of tokens and its KV cache.
+//! Sequences of tokens in one KV cache.
+//!
+//! Each sequence grows at its end and can be cut back. What several have in common is computed and
+//! stored once: one begins as a share of another, and both go on by themselves. A step decodes the
+//! next tokens of many sequences in one batch, which is what makes many samples cheap.
 
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 
 use super::{LlamaError, Token};
 
-const SEQUENCE: i32 = 0;
-/// Tokens of a text that are scored in one batch.
+/// Tokens of a text that are scored in one batch: all their logits are held at once.
 const SCORED_BATCH_TOKENS: usize = 64;
 
 /// The logarithm of the softmax of `logits` at `token`.
@@ -17,63 +20,211 @@ fn log_likelihood(logits: &[f32], token: Token) -> f64 {
     logit.map_or(f64::NEG_INFINITY, |&logit| f64::from(logit - most) - sum.ln())
 }
 
-/// A sequence that grows at its end and can be cut back.
+/// What a session has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Tokens of all sequences together; what they share counts once.
+    pub tokens: u32,
+    /// Sequences.
+    pub sequences: u32,
+    /// Tokens decoded in one batch; at least as many as there are sequences.
+    pub batch_tokens: u32,
+    /// How keys and values are kept.
+    pub cache: CacheType,
+}
+
+/// How the keys and values of the cache are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CacheType {
+    /// 32 bits, and attention in 32 bits too: what rounds least, at twice the memory.
+    F32,
+    /// 16 bits.
+    #[default]
+    F16,
+    /// 8 bits and a scale for 32 values: half the memory of 16.
+    Q8_0,
+}
+
+impl CacheType {
+    /// The type that llama.cpp calls `name`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "f32" => Some(Self::F32),
+            "f16" => Some(Self::F16),
+            "q8_0" => Some(Self::Q8_0),
+            _ => None,
+        }
+    }
+}
+
+/// Tokens to append to a sequence.
+#[derive(Debug, Clone, Copy)]
+pub struct Append<'a> {
+    /// The sequence, from 0.
+    pub sequence: usize,
+    /// Its next tokens.
+    pub tokens: &'a [Token],
+    /// Whether what the model expects after the last of them is wanted.
+    pub wants_logits: bool,
+}
+
+/// The sequences of one context.
 #[derive(Debug)]
 pub struct Session<'model> {
     context: LlamaContext<'model>,
     batch: LlamaBatch<'static>,
     batch_tokens: usize,
-    tokens: Vec<Token>,
+    sequences: Vec<Sequence>,
     checked: bool,
 }
 
+#[derive(Debug, Default)]
+struct Sequence {
+    n_tokens: usize,
+    /// The row of the last batch that holds the logits after its last token.
+    logits_row: Option<usize>,
+}
+
 impl<'model> Session<'model> {
-    pub(super) fn new(context: LlamaContext<'model>, batch_tokens: u32) -> Self {
-        let batch_tokens = (batch_tokens as usize).max(1);
+    pub(super) fn new(context: LlamaContext<'model>, room: Room) -> Self {
+        let batch_tokens = (room.batch_tokens as usize).max(1);
         Self {
             context,
             batch: LlamaBatch::new(batch_tokens, 1),
             batch_tokens,
-            tokens: Vec::new(),
+            sequences: (0..room.sequences.max(1)).map(|_| Sequence::default()).collect(),
             checked: false,
         }
     }
 
-    /// Tokens in the sequence.
+    /// How many sequences there are, empty ones included.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.tokens.len()
+    pub fn sequences(&self) -> usize {
+        self.sequences.len()
     }
 
-    /// Whether nothing has been decoded yet.
+    /// Tokens in a sequence.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
+    pub fn len(&self, sequence: usize) -> usize {
+        self.sequences[sequence].n_tokens
     }
 
-    /// Tokens that fit.
+    /// Whether nothing of a sequence has been decoded.
+    #[must_use]
+    pub fn is_empty(&self, sequence: usize) -> bool {
+        self.len(sequence) == 0
+    }
+
+    /// Tokens that fit, over all sequences.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.context.n_ctx() as usize
     }
 
-    /// Appends `tokens`, a batch at a time. `on_progress` is told how many are done and returns
-    /// whether to go on; where it does not, the rest is left out and `false` is returned.
+    /// Tokens that one batch takes.
+    #[must_use]
+    pub fn batch_tokens(&self) -> usize {
+        self.batch_tokens
+    }
+
+    /// Decodes what is to be appended to several sequences in one batch, of at most
+    /// [`Self::batch_tokens`] tokens.
     ///
     /// # Errors
-    /// [`LlamaError::ContextFull`], [`LlamaError::Decode`], or [`LlamaError::NotFinite`] where
-    /// the first logits of the session are no numbers.
+    /// [`LlamaError::ContextFull`], [`LlamaError::Decode`], or [`LlamaError::NotFinite`] where the
+    /// first logits of the session are no numbers.
+    pub fn step(&mut self, appends: &[Append<'_>]) -> Result<(), LlamaError> {
+        self.batch.clear();
+        for append in appends {
+            let last = append.tokens.len().saturating_sub(1);
+            for (index, &token) in append.tokens.iter().enumerate() {
+                let position = self.len(append.sequence) + index;
+                let wants_logits = append.wants_logits && index == last;
+                self.add(token, position, append.sequence, wants_logits)?;
+            }
+        }
+        self.decode()?;
+        for sequence in &mut self.sequences {
+            sequence.logits_row = None;
+        }
+        let mut row = 0;
+        for append in appends {
+            row += append.tokens.len();
+            let sequence = &mut self.sequences[append.sequence];
+            sequence.n_tokens += append.tokens.len();
+            let is_asked = append.wants_logits && !append.tokens.is_empty();
+            sequence.logits_row = is_asked.then(|| row - 1);
+        }
+        self.check()
+    }
+
+    fn add(
+        &mut self,
+        token: Token,
+        position: usize,
+        sequence: usize,
+        wants_logits: bool,
+    ) -> Result<(), LlamaError> {
+        let failed = |reason: String| LlamaError::Decode { reason };
+        let too_long = |_| failed("the sequence is too long".into());
+        let position = i32::try_from(position).map_err(too_long)?;
+        let sequence = i32::try_from(sequence).map_err(too_long)?;
+        let added = self.batch.add(token, position, &[sequence], wants_logits);
+        added.map_err(|error| failed(error.to_string()))
+    }
+
+    fn decode(&mut self) -> Result<(), LlamaError> {
+        use llama_cpp_2::DecodeError;
+        self.context.decode(&mut self.batch).map_err(|error| match error {
+            DecodeError::NoKvCacheSlot => {
+                LlamaError::ContextFull { context_tokens: self.context.n_ctx() }
+            }
+            other => LlamaError::Decode { reason: other.to_string() },
+        })
+    }
+
+    /// Looks once whether the weights give numbers.
+    fn check(&mut self) -> Result<(), LlamaError> {
+        let row = self.sequences.iter().find_map(|sequence| sequence.logits_row);
+        let (false, Some(row)) = (self.checked, row) else { return Ok(()) };
+        self.checked = true;
+        if self.row(row).iter().all(|logit| logit.is_finite()) {
+            Ok(())
+        } else {
+            Err(LlamaError::NotFinite)
+        }
+    }
+
+    /// The logits of a row of the last batch.
+    fn row(&self, row: usize) -> &[f32] {
+        // A batch has fewer rows than an i32 counts.
+        self.context.get_logits_ith(row as i32)
+    }
+
+    /// What the model expects next in a sequence: one logit per token of the vocabulary. `None`
+    /// where the last step did not ask for it, or the sequence was cut since.
+    #[must_use]
+    pub fn logits(&self, sequence: usize) -> Option<&[f32]> {
+        self.sequences[sequence].logits_row.map(|row| self.row(row))
+    }
+
+    /// Appends `tokens` to a sequence, a batch at a time. `on_progress` is told how many are done
+    /// and returns whether to go on; where it does not, the rest is left out and `false` is
+    /// returned.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
     pub fn extend(
         &mut self,
+        sequence: usize,
         tokens: &[Token],
         on_progress: &mut dyn FnMut(usize) -> bool,
     ) -> Result<bool, LlamaError> {
-        if self.len() + tokens.len() > self.capacity() {
-            return Err(LlamaError::ContextFull { context_tokens: self.context.n_ctx() });
-        }
         let mut done = 0;
         for part in tokens.chunks(self.batch_tokens) {
-            self.decode(part)?;
+            let wants_logits = done + part.len() == tokens.len();
+            self.step(&[Append { sequence, tokens: part, wants_logits }])?;
             done += part.len();
             if !on_progress(done) && done < tokens.len() {
                 return Ok(false);
@@ -82,99 +233,67 @@ impl<'model> Session<'model> {
         Ok(true)
     }
 
-    /// Appends one token.
+    /// Appends `tokens` to a sequence and returns the log-likelihood of each, in nats, given all
+    /// before it. Needs the sequence's logits, as after [`Self::extend`].
     ///
     /// # Errors
-    /// As [`Self::extend`].
-    pub fn push(&mut self, token: Token) -> Result<(), LlamaError> {
-        self.extend(&[token], &mut |_| true).map(|_| ())
-    }
-
-    /// Appends `tokens` and returns the log-likelihood of each, in nats, given all before it. Needs
-    /// a sequence whose last logits are there, as after [`Self::extend`].
-    ///
-    /// # Errors
-    /// As [`Self::extend`].
-    pub fn score(&mut self, tokens: &[Token]) -> Result<Vec<f64>, LlamaError> {
-        if self.len() + tokens.len() > self.capacity() {
-            return Err(LlamaError::ContextFull { context_tokens: self.context.n_ctx() });
-        }
+    /// As [`Self::step`].
+    pub fn score(&mut self, sequence: usize, tokens: &[Token]) -> Result<Vec<f64>, LlamaError> {
         let mut scores = Vec::with_capacity(tokens.len());
         let Some(&first) = tokens.first() else { return Ok(scores) };
-        scores.push(log_likelihood(self.logits(), first));
-        // All logits of a batch are held at once: small batches.
-        for start in (0..tokens.len()).step_by(SCORED_BATCH_TOKENS.min(self.batch_tokens)) {
-            let end = (start + SCORED_BATCH_TOKENS.min(self.batch_tokens)).min(tokens.len());
-            self.decode_with(&tokens[start..end], true)?;
-            for (index, &next) in tokens[start + 1..].iter().take(end - start).enumerate() {
-                // A batch has fewer tokens than fit an i32.
-                let logits = self.context.get_logits_ith(index as i32);
-                scores.push(log_likelihood(logits, next));
+        let before = self.logits(sequence).ok_or_else(|| LlamaError::Decode {
+            reason: "nothing was decoded before what is to be scored".into(),
+        })?;
+        scores.push(log_likelihood(before, first));
+        let part_tokens = SCORED_BATCH_TOKENS.min(self.batch_tokens);
+        for start in (0..tokens.len()).step_by(part_tokens) {
+            let part = &tokens[start..(start + part_tokens).min(tokens.len())];
+            let position = self.len(sequence);
+            self.batch.clear();
+            for (index, &token) in part.iter().enumerate() {
+                self.add(token, position + index, sequence, true)?;
             }
+            self.decode()?;
+            for (row, &next) in tokens[start + 1..].iter().take(part.len()).enumerate() {
+                scores.push(log_likelihood(self.row(row), next));
+            }
+            let sequence = &mut self.sequences[sequence];
+            sequence.n_tokens += part.len();
+            sequence.logits_row = Some(part.len() - 1);
         }
         Ok(scores)
     }
 
-    fn decode(&mut self, tokens: &[Token]) -> Result<(), LlamaError> {
-        self.decode_with(tokens, false)
-    }
-
-    fn decode_with(&mut self, tokens: &[Token], all_logits: bool) -> Result<(), LlamaError> {
-        let failed = |reason: String| LlamaError::Decode { reason };
-        self.batch.clear();
-        for (index, &token) in tokens.iter().enumerate() {
-            let position = i32::try_from(self.len() + index)
-                .map_err(|_| failed("the sequence is too long".into()))?;
-            let is_last = index + 1 == tokens.len();
-            self.batch
-                .add(token, position, &[SEQUENCE], all_logits || is_last)
-                .map_err(|error| failed(error.to_string()))?;
-        }
-        self.context.decode(&mut self.batch).map_err(|error| failed(error.to_string()))?;
-        self.tokens.extend_from_slice(tokens);
-        if !self.checked {
-            self.checked = true;
-            if !self.logits().iter().all(|logit| logit.is_finite()) {
-                return Err(LlamaError::NotFinite);
-            }
-        }
-        Ok(())
-    }
-
-    /// What the model expects next: one logit per token of the vocabulary. Valid after an append
-    /// or a rewind, not after [`Self::truncate`].
-    #[must_use]
-    pub fn logits(&self) -> &[f32] {
-        self.context.get_logits_ith(self.batch.n_tokens() - 1)
-    }
-
-    /// Cuts the sequence back to its first `length` tokens; to go on, append at least one.
+    /// Makes the sequence `to` what `from` is; no token is computed or stored again.
     ///
     /// # Errors
     /// [`LlamaError::Decode`] where the cache cannot be cut.
-    pub fn truncate(&mut self, length: usize) -> Result<(), LlamaError> {
-        if length < self.len() {
-            let from = u32::try_from(length).ok();
-            self.context
-                .kv_cache_seq_rm(SEQUENCE, from, None)
-                .map_err(|error| LlamaError::Decode { reason: error.to_string() })?;
-            self.tokens.truncate(length);
-        }
+    pub fn share(&mut self, from: usize, to: usize) -> Result<(), LlamaError> {
+        self.truncate(to, 0)?;
+        let (Ok(source), Ok(target)) = (i32::try_from(from), i32::try_from(to)) else {
+            return Ok(());
+        };
+        self.context
+            .kv_cache_seq_cp(source, target, None, None)
+            .map_err(|error| LlamaError::Decode { reason: error.to_string() })?;
+        self.sequences[to].n_tokens = self.len(from);
+        self.sequences[to].logits_row = self.sequences[from].logits_row;
         Ok(())
     }
 
-    /// Cuts the sequence back to its first `length` tokens and computes what the model expects
-    /// after them.
+    /// Cuts a sequence back to its first `length` tokens; to go on, append at least one.
     ///
     /// # Errors
     /// [`LlamaError::Decode`] where the cache cannot be cut.
-    pub fn rewind(&mut self, length: usize) -> Result<(), LlamaError> {
-        match self.tokens.get(..length).and_then(<[Token]>::last) {
-            Some(&last) if length < self.len() => {
-                self.truncate(length - 1)?;
-                self.push(last)
-            }
-            _ => self.truncate(length),
+    pub fn truncate(&mut self, sequence: usize, length: usize) -> Result<(), LlamaError> {
+        if length >= self.len(sequence) {
+            return Ok(());
         }
+        let id = i32::try_from(sequence).unwrap_or(i32::MAX);
+        self.context
+            .kv_cache_seq_rm(id, u32::try_from(length).ok(), None)
+            .map_err(|error| LlamaError::Decode { reason: error.to_string() })?;
+        self.sequences[sequence] = Sequence { n_tokens: length, logits_row: None };
+        Ok(())
     }
 }

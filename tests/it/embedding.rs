@@ -6,11 +6,11 @@
 use std::path::Path;
 
 use restpg_edge::embedding::NamedEmbedder;
-use restpg_edge::llama::{Runtime, Token};
+use restpg_edge::llama::Token;
 use restpg_edge::retrieve::Embed;
 use serde_json::Value;
 
-use crate::support::Home;
+use crate::support::{Home, runtime};
 
 const MODELS: [&str; 2] = ["all-minilm-l6-v2", "all-minilm-l6-v2-q8_0"];
 
@@ -36,11 +36,10 @@ fn llama_differs(text: &str) -> bool {
     text.chars().any(indic_or_hangul) || text.split_whitespace().any(long)
 }
 
-// llama.cpp is started once in a process: one test looks at everything.
 #[test]
 fn the_converted_model_gives_the_ids_and_vectors_of_the_published_one() {
     let home = Home::with_real_models(&MODELS);
-    let runtime = Runtime::start().unwrap();
+    let runtime = runtime();
     let models = home.path().join("models");
     let load = |name| NamedEmbedder::load(runtime.clone(), &models, name, 512, 2).unwrap();
     let [f16, q8_0] = MODELS.map(load);

@@ -16,6 +16,7 @@
 //! - `retrieval`: search by words and by meaning, explained; the index follows the profile
 //! - `metrics`: ROUGE, METEOR and chrF are those of the field's own programs
 //! - `writing`: generate on a tiny model: the contract, prompts, stops, seeds
+//! - `sampling`: many drafts at once
 //! - `real`: generate on the catalogue's models with real people's writing
 //! - `mistakes`: what a person does wrong gets an answer that helps
 //! - `offline`: no command but `model pull` opens a socket
@@ -54,6 +55,7 @@ mod process_tree;
 mod profiles;
 mod real;
 mod retrieval;
+mod sampling;
 mod support;
 mod tidy;
 mod tiny;

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use restpg_edge::llama::Runtime;
 use serde_json::Value;
 
 use crate::tiny;
@@ -51,6 +52,12 @@ impl Said {
         }
         self
     }
+}
+
+/// llama.cpp in the test's own process, where it can be started once.
+pub fn runtime() -> Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::start().unwrap()).clone()
 }
 
 /// A folder for settings, models, profiles and keys, removed afterwards.
