@@ -26,6 +26,12 @@ pub struct Config {
     pub model: ModelConfig,
     /// What is written, and how it is sampled.
     pub generate: GenerateConfig,
+    /// How many drafts are written at once.
+    pub sample: SampleConfig,
+    /// Who grades them.
+    pub judge: JudgeConfig,
+    /// What their scores are made of.
+    pub reward: RewardConfig,
     /// What is looked up in the profile.
     pub retrieve: RetrieveConfig,
     /// How writings are taken in.
@@ -60,6 +66,33 @@ pub struct GenerateConfig {
     pub repeat_window_tokens: u32,
 }
 
+/// `[sample]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct SampleConfig {
+    pub drafts_at_once: u32,
+    pub cache_mib_max: u32,
+}
+
+/// `[judge]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct JudgeConfig {
+    pub model: String,
+}
+
+/// `[reward]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RewardConfig {
+    pub judge_weight: f32,
+    pub style_weight: f32,
+    pub originality_weight: f32,
+}
+
 /// `[retrieve]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +100,7 @@ pub struct GenerateConfig {
 pub struct RetrieveConfig {
     pub k: u32,
     pub embedder: String,
+    pub newest: u32,
     pub candidates: u32,
     pub rrf_constant: u32,
     pub lexical_weight: f32,
@@ -257,6 +291,8 @@ impl Config {
             repeat_window_tokens,
             "from 0 to 8192",
         )?;
+        self.sample.check()?;
+        self.reward.check()?;
         self.retrieve.check()?;
         let ingest = &self.ingest;
         range(
@@ -286,9 +322,32 @@ impl Config {
     }
 }
 
+impl SampleConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let drafts = &self.drafts_at_once;
+        range((1..=128).contains(drafts), "sample.drafts_at_once", drafts, "from 1 to 128")?;
+        let mib = &self.cache_mib_max;
+        range((1..=1 << 20).contains(mib), "sample.cache_mib_max", mib, "from 1 to 1048576")
+    }
+}
+
+impl RewardConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        for (key, weight) in [
+            ("reward.judge_weight", self.judge_weight),
+            ("reward.style_weight", self.style_weight),
+            ("reward.originality_weight", self.originality_weight),
+        ] {
+            range((0.0..=100.0).contains(&weight), key, &weight, "from 0 to 100")?;
+        }
+        Ok(())
+    }
+}
+
 impl RetrieveConfig {
     fn check(&self) -> Result<(), ConfigError> {
         range(self.k <= 100, "retrieve.k", &self.k, "from 0 to 100")?;
+        range(self.newest <= 100, "retrieve.newest", &self.newest, "from 0 to 100")?;
         range(
             (1..=1000).contains(&self.candidates),
             "retrieve.candidates",

@@ -18,6 +18,7 @@
 //! - [`prompt`]: request and passages into messages that fit
 //! - [`generate`]: reasoning, then answer, as events
 //! - [`metrics`]: how near a text comes to another, or to a person's style
+//! - [`reward`]: how good an answer is
 //! - [`evaluate`]: systems side by side on people's held-out writing
 //! - [`cli`]: the command line
 //!
@@ -41,5 +42,6 @@ pub mod task;
 pub mod prompt;
 pub mod generate;
 pub mod metrics;
+pub mod reward;
 pub mod evaluate;
 pub mod cli;

@@ -206,7 +206,7 @@ fn messages(parts: &Parts<'_>, passages: &[Hit]) -> Vec<Message> {
         user.push_str(&block(passage));
     }
     user.push_str("<request>\n");
-    user.push_str(&defuse(&parts.task.instruct(parts.request.trim())));
+    user.push_str(&defuse(&parts.task.instruct(parts.request.trim()), &LAYOUT_TEXTS));
     user.push_str("\n</request>\n\n");
     user.push_str(match (parts.reasoning, passages.is_empty()) {
         (true, false) => REASON_PROFILE,
@@ -226,21 +226,22 @@ fn block(passage: &Hit) -> String {
         "<passage{}{}>\n{}\n</passage>\n\n",
         attribute("date", passage.date.as_deref()),
         attribute("title", passage.title.as_deref()),
-        defuse(&passage.text)
+        defuse(&passage.text, &LAYOUT_TEXTS)
     )
 }
 
 fn attribute(name: &str, value: Option<&str>) -> String {
     match value {
-        Some(value) => format!(" {name}=\"{}\"", defuse(&value.replace('"', "'"))),
+        Some(value) => format!(" {name}=\"{}\"", defuse(&value.replace('"', "'"), &LAYOUT_TEXTS)),
         None => String::new(),
     }
 }
 
-/// Breaks tags of our layout inside somebody's text, so that it cannot end its own block.
-fn defuse(text: &str) -> String {
+/// Breaks the `tags` of a layout inside somebody's text, so that it cannot end its own block.
+#[must_use]
+pub fn defuse(text: &str, tags: &[&str]) -> String {
     let mut text = text.to_owned();
-    for tag in LAYOUT_TEXTS {
+    for tag in tags {
         if text.contains(tag) {
             text = text.replace(tag, &tag.replacen('<', "< ", 1));
         }

@@ -90,16 +90,19 @@ pub(super) enum Command {
     #[command(after_help = "Examples:\n  \
         restpg-edge generate --user me \"a note to the team about the moved deadline\"\n  \
         restpg-edge generate --user me --task review --max-tokens 200 \"the new kettle, 2 of 5\"\n  \
+        restpg-edge generate --user me --best-of 8 \"thank Ann for the soup\"\n  \
         git log -1 --format=%B | restpg-edge generate --user me --task email - > draft.txt\n\n\
         stdout carries the answer alone; the reasoning is shown on stderr where it is a terminal.")]
     Generate(Box<GenerateArguments>),
-    /// Measure on people's held-out writing what retrieval is worth
-    #[command(after_help = "Example:\n  \
-        restpg-edge eval --retrieval --dataset email.jsonl --dataset review.jsonl --queries 20\n\n\
+    /// Measure on people's held-out writing what retrieval, and what a grade, is worth
+    #[command(after_help = "Examples:\n  \
+        restpg-edge eval --retrieval --dataset email.jsonl --dataset review.jsonl --queries 20\n  \
+        restpg-edge eval --graders --dataset email.jsonl --model qwen2.5-coder-0.5b-instruct\n\n\
         A data set has a person a line: {\"user\", \"task\", \"profile\": [{\"id\", \"title\", \
-        \"text\", \"date\"}], \"queries\": [{\"id\", \"input\", \"output\"}]}. What is measured is \
-        the mean log-likelihood per token that the model gives to the true output after the \
-        request and the passages.")]
+        \"text\", \"date\"}], \"queries\": [{\"id\", \"input\", \"output\"}]}. --retrieval \
+        measures the mean log-likelihood per token that the model gives to the true output after \
+        the request and the passages. --graders measures how often the judge and each metric put \
+        the true text before another of the same person, and that before another person's.")]
     Eval(EvalArguments),
     /// Print the completion script for a shell
     #[command(after_help = "Example: restpg-edge completions bash > \
@@ -267,6 +270,9 @@ pub(super) struct GenerateArguments {
     /// Repeat a draft: the same seed on the same machine gives the same text
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(super::generate::SEED_MAX)))]
     pub(super) seed: Option<u32>,
+    /// Write N drafts and keep the one that scores best; [reward] in the settings says what counts
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(super) best_of: u32,
     /// Answer at once, without reasoning about the person's style first
     #[arg(long)]
     pub(super) no_reasoning: bool,
@@ -300,8 +306,11 @@ fn parse_address(text: &str) -> Result<String, String> {
 #[derive(Debug, Args)]
 pub(super) struct EvalArguments {
     /// Compare ways to choose passages
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "graders")]
     pub(super) retrieval: bool,
+    /// See whether the judge and the metrics can tell texts apart
+    #[arg(long, conflicts_with_all = ["retrieval", "systems"])]
+    pub(super) graders: bool,
     /// A file with a person a line; may be given several times
     #[arg(long, required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) dataset: Vec<PathBuf>,
@@ -315,7 +324,7 @@ pub(super) struct EvalArguments {
     /// chosen on
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) skip: u32,
-    /// The model that judges by likelihood, by name
+    /// The model that judges, by name; --graders takes [judge] model where there is one
     #[arg(long, value_name = "NAME")]
     pub(super) model: Option<String>,
     /// Passages of each prompt

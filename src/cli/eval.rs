@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::Context;
 use super::args::EvalArguments;
+use super::eval_graders;
 use super::interrupt::{self, INTERRUPT};
 use crate::catalogue::ModelStore;
 use crate::embedding::NamedEmbedder;
@@ -11,6 +12,7 @@ use crate::error::{Error, Exit, Explain};
 use crate::evaluate::{self, Interval, Plan, Report, System};
 use crate::llama::{Model, Runtime, physical_cores};
 use crate::paths::Paths;
+use crate::reward::Judge;
 
 /// No place for the profiles of the people that are measured on.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +37,8 @@ pub(super) fn run(context: &Context, arguments: EvalArguments) -> Result<Option<
     interrupt::install();
     let config = &context.config;
     let people = evaluate::read_people(&arguments.dataset)?;
-    let name = arguments.model.as_ref().unwrap_or(&config.model.name);
+    let judge = Some(&config.judge.model).filter(|name| arguments.graders && !name.is_empty());
+    let name = arguments.model.as_ref().or(judge).unwrap_or(&config.model.name);
     let (manifest, file) = ModelStore::new(&context.paths.models).resolve(name)?;
     let threads = match config.model.threads {
         0 => physical_cores(),
@@ -50,6 +53,10 @@ pub(super) fn run(context: &Context, arguments: EvalArguments) -> Result<Option<
         threads,
     )?;
     let model = Model::load(runtime, &file)?;
+    if arguments.graders {
+        let judge = Judge::new(&model, threads, config.model.batch_tokens);
+        return eval_graders::run(context, &arguments, &manifest.name, &people, &judge, &embedder);
+    }
     let plan = Plan {
         queries_per_task: arguments.queries as usize,
         skipped_per_task: arguments.skip as usize,
@@ -133,6 +140,7 @@ fn table(context: &Context, model: &str, report: &Report) -> Result<(), Error> {
     Ok(())
 }
 
+/// A mean with its interval, as gains are shown.
 fn cell(interval: &Interval) -> String {
     format!("{:+.3} [{:+.3}, {:+.3}]", interval.mean, interval.low, interval.high)
 }

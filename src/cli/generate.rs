@@ -1,6 +1,7 @@
 //! `restpg-edge generate …`
 
 use std::io::{IsTerminal, Read};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::args::GenerateArguments;
+use super::best_of::{BestOf, Graded, Jury};
 use super::interrupt::{self, INTERRUPT};
 use super::output::Output;
 use super::retrieval;
@@ -18,7 +20,7 @@ use crate::generate::{self, Draft, Event, Request, Timings, Usage, milliseconds}
 use crate::llama::{CacheType, Model, Runtime, Sampling, physical_cores};
 use crate::profile::{Hit, ProfileStore, User};
 use crate::prompt::{LeftOut, Prompt};
-use crate::retrieve::Query;
+use crate::retrieve::{self, Query};
 use crate::task::Task;
 
 /// llama.cpp takes the seed after this one for "choose one".
@@ -94,6 +96,9 @@ struct Report<'a> {
     usage: Usage,
     timings: Timings,
     truncated: &'a [LeftOut],
+    /// All drafts with their scores, where there were several.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    drafts: &'a [Graded],
 }
 
 pub(super) fn run(
@@ -116,6 +121,10 @@ pub(super) fn run(
     } else {
         Some(ProfileStore::open(&context.paths, &user, &context.secrets)?)
     };
+    let jury = match arguments.best_of {
+        1 => Jury::Nobody,
+        _ => Jury::of(&context)?,
+    };
     let (_, model_file) = ModelStore::new(&context.paths.models).resolve(&config.model.name)?;
     let mut timings = Timings::default();
     let retrieve_started = Instant::now();
@@ -129,7 +138,8 @@ pub(super) fn run(
                 recipient: arguments.to.as_deref(),
                 vector: None,
             };
-            let found = retrieval::find(&context, store, &mut runtime, &query, request.k)?;
+            let choose = retrieve::retrieve_to_write;
+            let found = retrieval::find(&context, store, &mut runtime, &query, request.k, choose)?;
             found.into_iter().map(|found| found.hit).collect()
         }
         None => Vec::new(),
@@ -146,18 +156,37 @@ pub(super) fn run(
     timings.load_ms = milliseconds(load_started);
     let composed = generate::compose(&model, &request, &hits)?;
     bar.set_message("reading");
-    let mut screen = Screen::new(&context.output, &arguments, bar);
-    let draft = generate::write(
-        &model,
-        &request,
-        &composed,
-        context.started,
-        timings,
-        &INTERRUPT,
-        &mut |event| screen.show(&event),
-    );
-    screen.finish()?;
-    let draft = draft?;
+    let (draft, graded) = if arguments.best_of == 1 {
+        let mut screen = Screen::new(&context.output, &arguments, bar);
+        let draft = generate::write(
+            &model,
+            &request,
+            &composed,
+            context.started,
+            timings,
+            &INTERRUPT,
+            &mut |event| screen.show(&event),
+        );
+        screen.finish()?;
+        (draft?, Vec::new())
+    } else {
+        let mut screen = Screen::new(&context.output, &arguments, bar);
+        screen.show(&Event::Prompt(&composed));
+        let desk = BestOf {
+            context: &context,
+            model: &model,
+            request: &request,
+            store: store.as_ref(),
+            jury,
+        };
+        let passages = &hits[..composed.passages_used];
+        let chosen = desk.write(&composed, passages, arguments.best_of, timings, &screen.bar);
+        screen.bar.finish_and_clear();
+        let (draft, graded) = chosen?;
+        screen.show_whole(&draft);
+        screen.finish()?;
+        (draft, graded)
+    };
     let citations = cite(&hits[..composed.passages_used]);
     if context.output.json {
         context.output.object(&Report {
@@ -169,14 +198,17 @@ pub(super) fn run(
             citations: &citations,
             model: &config.model.name,
             adapter: None,
-            seed: request.sampling.seed,
+            seed: draft.seed,
             usage: draft.usage,
             timings: draft.timings,
             truncated: &composed.truncated,
+            drafts: &graded,
         })?;
     }
     notes(&context.output, &draft, &composed);
-    Ok(draft.interrupted.then_some(Exit::Interrupted))
+    // Also where the drafts were complete and only their grades were not.
+    let interrupted = draft.interrupted || INTERRUPT.load(Ordering::Relaxed);
+    Ok(interrupted.then_some(Exit::Interrupted))
 }
 
 fn cite(hits: &[Hit]) -> Vec<Citation> {
@@ -326,16 +358,28 @@ impl<'a> Screen<'a> {
                     self.output.aside("\n\n");
                 }
             }
+            Event::Written => {}
             Event::Answer(text) => {
                 self.answer_began = true;
                 if !self.output.json && self.written.is_ok() {
                     self.written = self.output.bytes(text.as_bytes());
                     if self.written.is_err() {
                         // Nobody reads on: there is nothing left to write for.
-                        INTERRUPT.store(true, std::sync::atomic::Ordering::Relaxed);
+                        INTERRUPT.store(true, Ordering::Relaxed);
                     }
                 }
             }
+        }
+    }
+
+    /// A draft that was not shown as it came into being.
+    fn show_whole(&mut self, draft: &Draft) {
+        if !draft.reasoning.is_empty() {
+            self.show(&Event::Reasoning(&draft.reasoning));
+            self.show(&Event::ReasoningDone(&draft.reasoning));
+        }
+        if !draft.answer.is_empty() {
+            self.show(&Event::Answer(&draft.answer));
         }
     }
 

@@ -4,8 +4,10 @@
 //! results alone; progress, notes and errors go to stderr.
 
 mod args;
+mod best_of;
 mod bundle;
 mod eval;
+mod eval_graders;
 mod forget;
 mod generate;
 mod ingest;

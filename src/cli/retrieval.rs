@@ -3,37 +3,48 @@
 use super::Context;
 use super::interrupt::INTERRUPT;
 use crate::catalogue::{CatalogueError, ModelStore};
+use crate::config::RetrieveConfig;
 use crate::embedding::NamedEmbedder;
 use crate::error::Error;
 use crate::llama::{Runtime, physical_cores};
-use crate::profile::{IndexState, ProfileStore};
+use crate::profile::{IndexState, ProfileError, ProfileStore, Vectors};
 use crate::retrieve::{self, Embed, Found, Query};
 
-/// The passages for `query`, by words and, where the embedding model is here and the profile has
-/// vectors of it, by meaning. `runtime` is started where it is needed.
+/// One of the ways to choose passages that `retrieve` has.
+type Choose = fn(
+    &ProfileStore,
+    Option<&Vectors>,
+    &Query<'_>,
+    &RetrieveConfig,
+    usize,
+) -> Result<Vec<Found>, ProfileError>;
+
+/// The passages that `choose` chooses for `query`, by words and, where the embedding model is here
+/// and the profile has vectors of it, by meaning. `runtime` is started where it is needed.
 pub(super) fn find(
     context: &Context,
     store: &ProfileStore,
     runtime: &mut Option<Runtime>,
     query: &Query<'_>,
     k: usize,
+    choose: Choose,
 ) -> Result<Vec<Found>, Error> {
     let settings = &context.config.retrieve;
     let Some(sha256) = embedder_sha256(context)? else {
-        return Ok(retrieve::retrieve(store, None, query, settings, k)?);
+        return Ok(choose(store, None, query, settings, k)?);
     };
     let state = store.index_state(&sha256)?;
     if let Some(advice) = advice(&state, &settings.embedder, store) {
         context.output.note(&advice);
     }
     if state.embedded == 0 {
-        return Ok(retrieve::retrieve(store, None, query, settings, k)?);
+        return Ok(choose(store, None, query, settings, k)?);
     }
     let embedder = load(context, runtime)?;
     let vectors = store.vectors(&sha256)?;
     let vector = embedder.query(query.text)?;
     let query = Query { vector: Some(&vector), ..query.clone() };
-    Ok(retrieve::retrieve(store, Some(&vectors), &query, settings, k)?)
+    Ok(choose(store, Some(&vectors), &query, settings, k)?)
 }
 
 /// Brings the vectors of a profile up to date. Returns how many passages were embedded.

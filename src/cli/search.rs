@@ -8,7 +8,7 @@ use super::interrupt::{self, INTERRUPT};
 use super::output::visible;
 use super::{Context, profile, retrieval};
 use crate::error::{Error, Exit};
-use crate::retrieve::{Found, Parts, Query};
+use crate::retrieve::{self, Found, Parts, Query};
 
 /// How much of a passage a line shows.
 const PASSAGE_CHARS: usize = 240;
@@ -24,9 +24,7 @@ pub(super) fn search(
     let k = k.unwrap_or(context.config.retrieve.k) as usize;
     let store = profile::open(context, user)?;
     let query = Query { text, recipient, ..Query::default() };
-    let mut found = retrieval::find(context, &store, &mut None, &query, k)?;
-    // What only fills up a prompt was not found.
-    found.retain(|found| found.parts.fused > 0.0);
+    let found = retrieval::find(context, &store, &mut None, &query, k, retrieve::retrieve)?;
     if context.output.json {
         let hits: Vec<Value> = found.iter().map(|found| as_json(found, explain)).collect();
         return context.output.object(&json!({"user": user, "query": text, "hits": hits}));

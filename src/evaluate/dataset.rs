@@ -1,9 +1,11 @@
 //! People with a profile and later writing that is not in it, from JSON lines: `{user, task,
 //! profile: [{id, title, text, date}], queries: [{id, input, output}]}` a line.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use crate::error::{Exit, Explain};
 use crate::profile::NewDocument;
@@ -124,4 +126,69 @@ fn person(path: &Path, line: usize, text: &str) -> Result<Person, DatasetError> 
         ..NewDocument::default()
     });
     Ok(Person { user: row.user, task: row.task, profile: profile.collect(), queries: row.queries })
+}
+
+/// Persons and queries by their indices: of each task as many as wanted, people in turn, in an
+/// order that a hash of their names gives, the first ones left out where that is wanted.
+pub(super) fn sample(
+    people: &[Person],
+    skipped_per_task: usize,
+    queries_per_task: usize,
+) -> Vec<(usize, usize)> {
+    let hash = |text: &str| Sha256::digest(text.as_bytes()).to_vec();
+    // Of each task: a person's how-manieth query, a hash of the person, both indices.
+    type Turn = (usize, Vec<u8>, usize, usize);
+    let mut tasks: BTreeMap<&str, Vec<Turn>> = BTreeMap::new();
+    for (person, it) in people.iter().enumerate() {
+        let mut order: Vec<usize> = (0..it.queries.len()).collect();
+        order.sort_by_key(|&query| hash(&it.queries[query].id));
+        for (turn, query) in order.into_iter().enumerate() {
+            tasks.entry(&it.task).or_default().push((turn, hash(&it.user), person, query));
+        }
+    }
+    // A query of each task in turn: a run that is ended early knows as much of every task.
+    let mut chosen = Vec::new();
+    for (place, mut queries) in tasks.into_values().enumerate() {
+        queries.sort();
+        let some = queries.into_iter().skip(skipped_per_task).take(queries_per_task);
+        chosen.extend(
+            some.enumerate().map(|(turn, (.., person, query))| (turn, place, person, query)),
+        );
+    }
+    chosen.sort_unstable();
+    chosen.into_iter().map(|(.., person, query)| (person, query)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(user: &str, task: &str, n_queries: usize) -> Person {
+        let query = |index| HeldOut {
+            id: format!("{user}/{index}"),
+            input: String::new(),
+            output: String::new(),
+        };
+        Person {
+            user: user.into(),
+            task: task.into(),
+            profile: Vec::new(),
+            queries: (0..n_queries).map(query).collect(),
+        }
+    }
+
+    #[test]
+    fn a_sample_takes_tasks_and_people_in_turn_and_goes_on_where_another_ended() {
+        let people = [person("a", "email", 3), person("b", "email", 3), person("c", "review", 5)];
+        let all = sample(&people, 0, 4);
+        assert_eq!(all.len(), 8);
+        let tasks: Vec<&str> =
+            all.iter().map(|&(person, _)| people[person].task.as_str()).collect();
+        assert_eq!(tasks, ["email", "review"].repeat(4));
+        let mails: Vec<usize> =
+            all.iter().map(|&(person, _)| person).filter(|it| *it < 2).collect();
+        assert_ne!(mails[0], mails[1]);
+        let (first, rest) = (sample(&people, 0, 1), sample(&people, 1, 3));
+        assert_eq!(all, [first, rest].concat());
+    }
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::dataset::sample;
 use super::statistics::{Interval, macro_mean, mean};
 use super::{HeldOut, Person};
 use crate::config::RetrieveConfig;
@@ -19,7 +20,7 @@ use crate::llama::{CacheType, Model, Room, Token};
 use crate::paths::Paths;
 use crate::profile::{Hit, NoPassphrase, ProfileStore, Source, Stamp, User, Vectors};
 use crate::prompt::{self, Parts};
-use crate::retrieve::{Embed, Query, retrieve, update_index};
+use crate::retrieve::{Embed, Query, retrieve_to_write, update_index};
 use crate::task::Task;
 
 /// Ways to choose passages.
@@ -194,37 +195,6 @@ fn task(name: &str) -> Task {
         .unwrap_or_else(|| unreachable!("configs/tasks has the task free"))
 }
 
-/// Persons and queries by their indices: of each task as many as wanted, people in turn, in an
-/// order that a hash of their names gives, the first ones left out where that is wanted.
-fn sample(
-    people: &[Person],
-    skipped_per_task: usize,
-    queries_per_task: usize,
-) -> Vec<(usize, usize)> {
-    let hash = |text: &str| Sha256::digest(text.as_bytes()).to_vec();
-    // Of each task: a person's how-manieth query, a hash of the person, both indices.
-    type Turn = (usize, Vec<u8>, usize, usize);
-    let mut tasks: BTreeMap<&str, Vec<Turn>> = BTreeMap::new();
-    for (person, it) in people.iter().enumerate() {
-        let mut order: Vec<usize> = (0..it.queries.len()).collect();
-        order.sort_by_key(|&query| hash(&it.queries[query].id));
-        for (turn, query) in order.into_iter().enumerate() {
-            tasks.entry(&it.task).or_default().push((turn, hash(&it.user), person, query));
-        }
-    }
-    // A query of each task in turn: a run that is ended early knows as much of every task.
-    let mut chosen = Vec::new();
-    for (place, mut queries) in tasks.into_values().enumerate() {
-        queries.sort();
-        let some = queries.into_iter().skip(skipped_per_task).take(queries_per_task);
-        chosen.extend(
-            some.enumerate().map(|(turn, (.., person, query))| (turn, place, person, query)),
-        );
-    }
-    chosen.sort_unstable();
-    chosen.into_iter().map(|(.., person, query)| (person, query)).collect()
-}
-
 /// Profiles of people, built when they are first needed.
 struct Profiles<'a> {
     people: &'a [Person],
@@ -314,14 +284,15 @@ impl Profiles<'_> {
     ) -> Result<Vec<Hit>, Error> {
         let (store, vectors) = &self.built[&owner];
         let query = Query { text, vector, kind: None, recipient: None };
-        let found = retrieve(store, vector.map(|_| vectors), &query, settings, self.plan.k)?;
+        let found =
+            retrieve_to_write(store, vector.map(|_| vectors), &query, settings, self.plan.k)?;
         Ok(found.into_iter().map(|found| found.hit).collect())
     }
 }
 
 /// Ranks alone, without weights and diversity.
 fn plain(settings: &RetrieveConfig) -> RetrieveConfig {
-    RetrieveConfig { diversity: 0.0, recency_weight: 0.0, ..settings.clone() }
+    RetrieveConfig { diversity: 0.0, recency_weight: 0.0, newest: 0, ..settings.clone() }
 }
 
 /// Scores true outputs of one task.
@@ -426,38 +397,4 @@ fn report(outcomes: Vec<Outcome>, systems: &[System], interrupted: bool) -> Repo
         })
         .collect();
     Report { queries, gains, comparisons, outcomes, interrupted }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn person(user: &str, task: &str, n_queries: usize) -> Person {
-        let query = |index| HeldOut {
-            id: format!("{user}/{index}"),
-            input: String::new(),
-            output: String::new(),
-        };
-        Person {
-            user: user.into(),
-            task: task.into(),
-            profile: Vec::new(),
-            queries: (0..n_queries).map(query).collect(),
-        }
-    }
-
-    #[test]
-    fn a_sample_takes_tasks_and_people_in_turn_and_goes_on_where_another_ended() {
-        let people = [person("a", "email", 3), person("b", "email", 3), person("c", "review", 5)];
-        let all = sample(&people, 0, 4);
-        assert_eq!(all.len(), 8);
-        let tasks: Vec<&str> =
-            all.iter().map(|&(person, _)| people[person].task.as_str()).collect();
-        assert_eq!(tasks, ["email", "review"].repeat(4));
-        let mails: Vec<usize> =
-            all.iter().map(|&(person, _)| person).filter(|it| *it < 2).collect();
-        assert_ne!(mails[0], mails[1]);
-        let (first, rest) = (sample(&people, 0, 1), sample(&people, 1, 3));
-        assert_eq!(all, [first, rest].concat());
-    }
 }

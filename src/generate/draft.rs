@@ -44,6 +44,8 @@ pub(super) struct Written {
     pub(super) reasoning: String,
     pub(super) answer: Answer,
     pub(super) usage: Usage,
+    /// Whether it was ended rather than came to its end.
+    pub(super) interrupted: bool,
     pub(super) first_token: Option<Instant>,
     pub(super) ended: Instant,
 }
@@ -69,6 +71,8 @@ pub(super) async fn write(
         answer::write(&mut decoder, &reasoning, outline.answer_tokens_max, &tell).await
     };
     usage.answer_tokens = decoder.len() - before_answer;
+    tell.event(Event::Written);
     let first_token = decoder.first_token();
-    Written { reasoning, answer, usage, first_token, ended: Instant::now() }
+    let interrupted = decoder.interrupted();
+    Written { reasoning, answer, usage, interrupted, first_token, ended: Instant::now() }
 }

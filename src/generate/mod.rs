@@ -12,7 +12,7 @@ mod schedule;
 mod stream;
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -102,6 +102,8 @@ pub enum Event<'a> {
     ReasoningDone(&'a str),
     /// More of the answer. What has been told is never taken back.
     Answer(&'a str),
+    /// The draft is complete.
+    Written,
 }
 
 /// Tokens by what they were for; their sum is the length of the sequence that was decoded.
@@ -149,6 +151,16 @@ pub struct Draft {
     pub interrupted: bool,
     /// What its tokens were chosen with.
     pub seed: u32,
+}
+
+impl Draft {
+    /// What there is of a draft that an interruption came before.
+    #[must_use]
+    pub fn never_begun(seed: u32, clock: Clock) -> Self {
+        let total_ms = milliseconds(clock.started);
+        let timings = Timings { total_ms, ..clock.timings };
+        Self { interrupted: true, seed, timings, ..Self::default() }
+    }
 }
 
 /// Why there is no draft.
@@ -288,7 +300,7 @@ pub fn write(
     let clock = Clock { started, timings };
     let drafts = sample(model, request, &orders, slots, clock, interrupt, &mut on_event)?;
     let draft = drafts.into_iter().flatten().flatten().next();
-    let draft = draft.unwrap_or_else(|| Draft { interrupted: true, seed, ..Draft::default() });
+    let draft = draft.unwrap_or_else(|| Draft::never_begun(seed, clock));
     if draft.answer.is_empty() && !draft.interrupted {
         return Err(GenerateError::NoAnswer);
     }
@@ -328,8 +340,8 @@ pub fn sample(
         .collect();
     let session = model.session(room(&work, slots, request), request.threads)?;
     let sink: RefCell<&mut OnEvent<'_>> = RefCell::new(on_event);
-    let began = Instant::now();
-    let read: Vec<Cell<f64>> = orders.iter().map(|_| Cell::new(0.0)).collect();
+    let reading: Cell<(usize, Instant)> = Cell::new((0, Instant::now()));
+    let read_ms: Vec<Cell<f64>> = orders.iter().map(|_| Cell::new(0.0)).collect();
     let desk = Desk {
         model,
         interrupt,
@@ -343,18 +355,21 @@ pub fn sample(
             Box::pin(draft::write(decoder, outline, Tell::new(id, &sink)))
         },
         on_reading: &|prompt, done| {
-            read[prompt].set(milliseconds(began));
+            if reading.get().0 != prompt {
+                // It is read beside drafts that still run: from its first piece on.
+                reading.set((prompt, Instant::now()));
+            }
+            read_ms[prompt].set(milliseconds(reading.get().1));
             let event = Event::Reading { done, total: work[prompt].prompt.len() };
             (sink.borrow_mut())(DraftId { prompt, draft: 0 }, event);
         },
     };
     let written = schedule::run(&desk, session, &work)?;
-    let interrupted = interrupt.load(Ordering::Relaxed);
     let finish = |prompt: usize, place: usize, written: Option<Written>| {
         let mut timings = clock.timings;
-        timings.prefill_ms = read[prompt].get();
+        timings.prefill_ms = read_ms[prompt].get();
         let seed = orders[prompt].seeds[place];
-        written.map(|written| finished(written, seed, interrupted, Clock { timings, ..clock }))
+        written.map(|written| finished(written, seed, Clock { timings, ..clock }))
     };
     Ok(written
         .into_iter()
@@ -366,7 +381,7 @@ pub fn sample(
         .collect())
 }
 
-fn finished(written: Written, seed: u32, interrupted: bool, clock: Clock) -> Draft {
+fn finished(written: Written, seed: u32, clock: Clock) -> Draft {
     let since_start = |at: Instant| at.duration_since(clock.started).as_secs_f64() * 1e3;
     let mut timings = clock.timings;
     timings.first_token_ms = written.first_token.map_or(0.0, since_start);
@@ -377,7 +392,7 @@ fn finished(written: Written, seed: u32, interrupted: bool, clock: Clock) -> Dra
         usage: written.usage,
         timings,
         cut_off: written.answer.cut_off,
-        interrupted,
+        interrupted: written.interrupted,
         seed,
     }
 }

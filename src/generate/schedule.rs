@@ -161,14 +161,17 @@ impl<'a, T> Schedule<'_, 'a, T> {
                 sampler: Sampler::new(&sampling, self.desk.model.vocabulary_size()),
             };
             self.reader.begun += 1;
-            if !slot.has_ended(&mut self.results)
+            if slot.has_ended(&mut self.results) {
+                self.session.truncate(sequence, 0)?;
+                continue;
+            }
+            // One that wrote something before it wants a token waits for the next step.
+            if slot.is_decoded()
                 && let Some(logits) = &self.reader.logits
             {
                 slot.sample(self.desk.model, logits)?;
-                self.slots[sequence] = Some(slot);
-            } else {
-                self.session.truncate(sequence, 0)?;
             }
+            self.slots[sequence] = Some(slot);
         }
         let is_done = |work: &Work| self.reader.begun == work.drafts.len();
         if self.work.get(self.reader.prompt).is_some_and(is_done) {
@@ -257,6 +260,12 @@ impl<T> Slot<'_, T> {
         }
     }
 
+    /// Whether the cache holds all of its sequence.
+    fn is_decoded(&self) -> bool {
+        let line = self.line.borrow();
+        line.decoded == line.tokens.len()
+    }
+
     fn sample(&mut self, model: &Model, logits: &[f32]) -> Result<(), LlamaError> {
         let mut line = self.line.borrow_mut();
         let line = &mut *line;
@@ -294,6 +303,10 @@ impl Piece {
     }
 
     fn as_append(&self) -> Append<'_> {
-        Append { sequence: self.sequence, tokens: &self.tokens, wants_logits: self.is_last }
+        Append {
+            sequence: self.sequence,
+            tokens: &self.tokens,
+            n_logits: usize::from(self.is_last),
+        }
     }
 }

@@ -18,4 +18,4 @@ pub use error::LlamaError;
 pub use llama_cpp_2::token::LlamaToken as Token;
 pub use model::{Model, Runtime, physical_cores};
 pub use sampler::{Sampler, Sampling};
-pub use session::{Append, CacheType, Room, Session};
+pub use session::{Append, CacheType, Room, Session, log_sum_exp, logit};

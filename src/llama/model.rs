@@ -13,7 +13,7 @@ use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 
 use super::chat::{self, Message};
 use super::{CacheType, LlamaError, Room, Session, Token};
-use crate::gguf::{self, ModelFile};
+use crate::gguf::{self, Hyperparameters, ModelFile};
 
 /// llama.cpp, started once in a process and shared by the models in it. Its log goes to `tracing`.
 #[derive(Debug, Clone)]
@@ -53,6 +53,7 @@ pub struct Model {
     /// Texts that would become special tokens although nobody meant them to.
     unwanted: Vec<String>,
     turn_ends: HashSet<Token>,
+    hyperparameters: Hyperparameters,
     // Dropped last: the model must be freed before llama.cpp is shut down.
     runtime: Runtime,
 }
@@ -65,7 +66,8 @@ impl Model {
     pub fn load(runtime: Runtime, path: &Path) -> Result<Self, LlamaError> {
         // The map stays until llama.cpp has its own of the same file.
         let file = ModelFile::open(path)?;
-        if gguf::check(&file)?.hyperparameters.architecture.embeds() {
+        let hyperparameters = gguf::check(&file)?.hyperparameters;
+        if hyperparameters.architecture.embeds() {
             return Err(LlamaError::EmbedsOnly { path: path.to_owned() });
         }
         let unloadable = || LlamaError::Load { path: path.to_owned() };
@@ -78,13 +80,31 @@ impl Model {
         let turn_ends =
             vocab.tokens().filter(|&it| vocab.is_eog(it) || vocab.is_control(it)).collect();
         let unwanted = chat::unwanted_marks(&inner, layout.marks());
-        Ok(Self { inner, layout, unwanted, turn_ends, runtime })
+        Ok(Self { inner, layout, unwanted, turn_ends, hyperparameters, runtime })
+    }
+
+    /// llama.cpp, for loading another model beside this one.
+    #[must_use]
+    pub fn runtime(&self) -> Runtime {
+        self.runtime.clone()
     }
 
     /// The tokens of context that the model was trained for.
     #[must_use]
     pub fn context_tokens_trained(&self) -> u32 {
         self.inner.n_ctx_train()
+    }
+
+    /// Bytes that the keys and values of `tokens` take.
+    #[must_use]
+    pub fn cache_bytes(&self, tokens: u32, cache: CacheType) -> u64 {
+        let in_16_bits = self.hyperparameters.cache_bytes(tokens);
+        match cache {
+            CacheType::F32 => 2 * in_16_bits,
+            CacheType::F16 => in_16_bits,
+            // 34 bytes for 32 values.
+            CacheType::Q8_0 => in_16_bits / 64 * 34,
+        }
     }
 
     /// The tokens of `text`, in which nothing of the chat template is a special token:
@@ -138,8 +158,10 @@ impl Model {
     /// [`LlamaError::Context`], mostly for want of memory.
     pub fn session(&self, room: Room, threads: u32) -> Result<Session<'_>, LlamaError> {
         let threads = i32::try_from(threads).unwrap_or(i32::MAX);
-        // llama.cpp asserts that a batch has room for an output of each sequence.
-        let room = Room { batch_tokens: room.batch_tokens.max(room.sequences), ..room };
+        // llama.cpp makes batches no larger than the context, and asserts that one has room for an
+        // output of each sequence.
+        let batch_tokens = room.batch_tokens.min(room.tokens).max(room.sequences);
+        let room = Room { batch_tokens, ..room };
         let cache = match room.cache {
             CacheType::F32 => KvCacheType::F32,
             CacheType::F16 => KvCacheType::F16,

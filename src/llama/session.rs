@@ -4,6 +4,8 @@
 //! stored once: one begins as a share of another, and both go on by themselves. A step decodes the
 //! next tokens of many sequences in one batch, which is what makes many samples cheap.
 
+use std::ops::Range;
+
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 
@@ -12,12 +14,25 @@ use super::{LlamaError, Token};
 /// Tokens of a text that are scored in one batch: all their logits are held at once.
 const SCORED_BATCH_TOKENS: usize = 64;
 
-/// The logarithm of the softmax of `logits` at `token`.
-fn log_likelihood(logits: &[f32], token: Token) -> f64 {
+/// The logarithm of the sum of the exponentials of `logits`: what is taken off a logit to make it a
+/// log-likelihood, in nats.
+#[must_use]
+pub fn log_sum_exp(logits: &[f32]) -> f64 {
     let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|&logit| f64::from(logit - most).exp()).sum();
+    f64::from(most) + sum.ln()
+}
+
+/// The logit of a token; that of no token is impossible.
+#[must_use]
+pub fn logit(logits: &[f32], token: Token) -> f64 {
     let logit = usize::try_from(token.0).ok().and_then(|index| logits.get(index));
-    logit.map_or(f64::NEG_INFINITY, |&logit| f64::from(logit - most) - sum.ln())
+    logit.map_or(f64::NEG_INFINITY, |&logit| f64::from(logit))
+}
+
+/// The log-likelihood of `token`, in nats.
+fn log_likelihood(logits: &[f32], token: Token) -> f64 {
+    logit(logits, token) - log_sum_exp(logits)
 }
 
 /// What a session has room for.
@@ -65,8 +80,8 @@ pub struct Append<'a> {
     pub sequence: usize,
     /// Its next tokens.
     pub tokens: &'a [Token],
-    /// Whether what the model expects after the last of them is wanted.
-    pub wants_logits: bool,
+    /// After how many of the last of them it is wanted what the model expects.
+    pub n_logits: usize,
 }
 
 /// The sequences of one context.
@@ -82,8 +97,8 @@ pub struct Session<'model> {
 #[derive(Debug, Default)]
 struct Sequence {
     n_tokens: usize,
-    /// The row of the last batch that holds the logits after its last token.
-    logits_row: Option<usize>,
+    /// The rows of the last batch that hold logits: the last one is that after its last token.
+    rows: Range<usize>,
 }
 
 impl<'model> Session<'model> {
@@ -137,24 +152,23 @@ impl<'model> Session<'model> {
     pub fn step(&mut self, appends: &[Append<'_>]) -> Result<(), LlamaError> {
         self.batch.clear();
         for append in appends {
-            let last = append.tokens.len().saturating_sub(1);
+            let first_wanted = append.tokens.len().saturating_sub(append.n_logits);
             for (index, &token) in append.tokens.iter().enumerate() {
                 let position = self.len(append.sequence) + index;
-                let wants_logits = append.wants_logits && index == last;
+                let wants_logits = index >= first_wanted;
                 self.add(token, position, append.sequence, wants_logits)?;
             }
         }
         self.decode()?;
         for sequence in &mut self.sequences {
-            sequence.logits_row = None;
+            sequence.rows = 0..0;
         }
         let mut row = 0;
         for append in appends {
             row += append.tokens.len();
             let sequence = &mut self.sequences[append.sequence];
             sequence.n_tokens += append.tokens.len();
-            let is_asked = append.wants_logits && !append.tokens.is_empty();
-            sequence.logits_row = is_asked.then(|| row - 1);
+            sequence.rows = row - append.n_logits.min(append.tokens.len())..row;
         }
         self.check()
     }
@@ -186,7 +200,7 @@ impl<'model> Session<'model> {
 
     /// Looks once whether the weights give numbers.
     fn check(&mut self) -> Result<(), LlamaError> {
-        let row = self.sequences.iter().find_map(|sequence| sequence.logits_row);
+        let row = self.sequences.iter().find_map(|sequence| sequence.rows.clone().last());
         let (false, Some(row)) = (self.checked, row) else { return Ok(()) };
         self.checked = true;
         if self.row(row).iter().all(|logit| logit.is_finite()) {
@@ -206,7 +220,13 @@ impl<'model> Session<'model> {
     /// where the last step did not ask for it, or the sequence was cut since.
     #[must_use]
     pub fn logits(&self, sequence: usize) -> Option<&[f32]> {
-        self.sequences[sequence].logits_row.map(|row| self.row(row))
+        self.sequences[sequence].rows.clone().last().map(|row| self.row(row))
+    }
+
+    /// What the model expected after each of the last tokens of a sequence for which the last step
+    /// asked, in order.
+    pub fn all_logits(&self, sequence: usize) -> impl Iterator<Item = &[f32]> {
+        self.sequences[sequence].rows.clone().map(|row| self.row(row))
     }
 
     /// Appends `tokens` to a sequence, a batch at a time. `on_progress` is told how many are done
@@ -223,8 +243,8 @@ impl<'model> Session<'model> {
     ) -> Result<bool, LlamaError> {
         let mut done = 0;
         for part in tokens.chunks(self.batch_tokens) {
-            let wants_logits = done + part.len() == tokens.len();
-            self.step(&[Append { sequence, tokens: part, wants_logits }])?;
+            let n_logits = usize::from(done + part.len() == tokens.len());
+            self.step(&[Append { sequence, tokens: part, n_logits }])?;
             done += part.len();
             if !on_progress(done) && done < tokens.len() {
                 return Ok(false);
@@ -248,18 +268,11 @@ impl<'model> Session<'model> {
         let part_tokens = SCORED_BATCH_TOKENS.min(self.batch_tokens);
         for start in (0..tokens.len()).step_by(part_tokens) {
             let part = &tokens[start..(start + part_tokens).min(tokens.len())];
-            let position = self.len(sequence);
-            self.batch.clear();
-            for (index, &token) in part.iter().enumerate() {
-                self.add(token, position + index, sequence, true)?;
-            }
-            self.decode()?;
-            for (row, &next) in tokens[start + 1..].iter().take(part.len()).enumerate() {
-                scores.push(log_likelihood(self.row(row), next));
-            }
-            let sequence = &mut self.sequences[sequence];
-            sequence.n_tokens += part.len();
-            sequence.logits_row = Some(part.len() - 1);
+            self.step(&[Append { sequence, tokens: part, n_logits: part.len() }])?;
+            let following = tokens[start + 1..].iter();
+            let logits = self.all_logits(sequence);
+            scores
+                .extend(logits.zip(following).map(|(logits, &next)| log_likelihood(logits, next)));
         }
         Ok(scores)
     }
@@ -277,7 +290,7 @@ impl<'model> Session<'model> {
             .kv_cache_seq_cp(source, target, None, None)
             .map_err(|error| LlamaError::Decode { reason: error.to_string() })?;
         self.sequences[to].n_tokens = self.len(from);
-        self.sequences[to].logits_row = self.sequences[from].logits_row;
+        self.sequences[to].rows = self.sequences[from].rows.clone();
         Ok(())
     }
 
@@ -293,7 +306,7 @@ impl<'model> Session<'model> {
         self.context
             .kv_cache_seq_rm(id, u32::try_from(length).ok(), None)
             .map_err(|error| LlamaError::Decode { reason: error.to_string() })?;
-        self.sequences[sequence] = Sequence { n_tokens: length, logits_row: None };
+        self.sequences[sequence] = Sequence { n_tokens: length, rows: 0..0 };
         Ok(())
     }
 }

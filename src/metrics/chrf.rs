@@ -1,7 +1,7 @@
 //! chrF (Popović 2015): runs of one to six characters that a text shares with a reference, as
 //! sacrebleu counts them.
 
-use std::collections::HashMap;
+use super::ngrams::shared;
 
 const CHARACTERS_MAX: usize = 6;
 /// How much more recall counts than precision, squared.
@@ -25,21 +25,6 @@ pub fn chrf(text: &str, reference: &str) -> f64 {
     }
     let (precision, recall) = (precision / orders, recall / orders);
     (1.0 + BETA_SQUARED) * precision * recall / (BETA_SQUARED * precision + recall)
-}
-
-fn shared(text: &[char], reference: &[char], n: usize) -> usize {
-    let mut left: HashMap<&[char], usize> = HashMap::new();
-    for run in reference.windows(n) {
-        *left.entry(run).or_default() += 1;
-    }
-    let mut shared = 0;
-    for run in text.windows(n) {
-        if let Some(count) = left.get_mut(run).filter(|count| **count > 0) {
-            *count -= 1;
-            shared += 1;
-        }
-    }
-    shared
 }
 
 #[cfg(test)]

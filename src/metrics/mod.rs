@@ -6,6 +6,7 @@
 
 mod chrf;
 mod meteor;
+mod ngrams;
 mod porter;
 mod rouge;
 mod style;

@@ -1,10 +1,9 @@
 //! ROUGE (Lin 2004): words, pairs of words, and the longest common subsequence of words that a text
 //! shares with a reference, as Google's rouge_score counts them.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 
+use super::ngrams::shared;
 use super::words::rouge_words;
 
 /// What a text shares with a reference.
@@ -56,19 +55,8 @@ pub fn rouge(text: &str, reference: &str, stemmed: bool) -> Rouge {
 }
 
 fn ngrams(text: &[String], reference: &[String], n: usize) -> Overlap {
-    let mut left: HashMap<&[String], usize> = HashMap::new();
-    for ngram in reference.windows(n) {
-        *left.entry(ngram).or_default() += 1;
-    }
-    let mut shared = 0;
-    for ngram in text.windows(n) {
-        if let Some(count) = left.get_mut(ngram).filter(|count| **count > 0) {
-            *count -= 1;
-            shared += 1;
-        }
-    }
     let count = |words: &[String]| (words.len() + 1).saturating_sub(n);
-    Overlap::of(shared, count(text), count(reference))
+    Overlap::of(shared(text, reference, n), count(text), count(reference))
 }
 
 /// Its length, with two rows of the table at a time.

@@ -16,6 +16,8 @@
 //! - `retrieval`: search by words and by meaning, explained; the index follows the profile
 //! - `metrics`: ROUGE, METEOR and chrF are those of the field's own programs
 //! - `writing`: generate on a tiny model: the contract, prompts, stops, seeds
+//! - `evaluation`: what retrieval and grades are worth, on a small data set
+//! - `judging`: grades read from the logits
 //! - `sampling`: many drafts at once
 //! - `real`: generate on the catalogue's models with real people's writing
 //! - `mistakes`: what a person does wrong gets an answer that helps
@@ -32,11 +34,13 @@
 #[cfg(target_os = "linux")]
 mod crash;
 mod embedding;
+mod evaluation;
 mod forget;
 #[cfg(target_os = "linux")]
 mod held_to_modes;
 #[cfg(target_os = "linux")]
 mod hostile;
+mod judging;
 // It runs the keyring of a Linux desktop.
 #[cfg(target_os = "linux")]
 mod keyring;

@@ -143,6 +143,31 @@ fn one_draft_is_what_it_is_among_others() {
     assert_same(&each, &among_others);
 }
 
+/// The story: no reasoning is wanted, but its marker is, so that each draft writes something before
+/// it asks for its first token. What it asks for then is what comes after that.
+#[test]
+fn a_draft_may_write_before_it_asks() {
+    let home = Home::new();
+    let model = model(&home, &tiny::llama().with_context(4096));
+    let plain = prompt("a note about the kettle", None);
+    let mut marked = plain.clone();
+    marked.marker = Some("\n\n<passage>\n".into());
+    let mut appended = plain.clone();
+    appended.opening.push_str("\n\n<passage>\n");
+    let prompts = [plain, marked, appended];
+    let orders: Vec<Order<'_>> =
+        prompts.iter().map(|prompt| Order { prompt, seeds: vec![7, 8, 9] }).collect();
+    let clock = Clock { started: Instant::now(), timings: Timings::default() };
+    let never = AtomicBool::new(false);
+    let request = Request { reasoning_tokens: 0, ..request(512) };
+    let drafts = sample(&model, &request, &orders, ROOMY, clock, &never, &mut |_, _| {}).unwrap();
+    let answers = |prompt: usize| -> Vec<&str> {
+        drafts[prompt].iter().map(|draft| draft.as_ref().unwrap().answer.as_str()).collect()
+    };
+    assert_eq!(answers(1), answers(2));
+    assert_ne!(answers(0), answers(1));
+}
+
 /// What is told of a draft is what becomes of it, in order, however the drafts are mixed.
 #[test]
 fn each_draft_is_told_by_itself() {
@@ -185,11 +210,14 @@ fn an_interrupt_ends_what_runs_and_begins_nothing_more() {
     };
     let clock = Clock { started: Instant::now(), timings: Timings::default() };
     let slots = Slots { drafts_max: 3, ..ROOMY };
+    let request = Request { answer_tokens: 400, ..request(512) };
     let drafts =
-        sample(&model, &request(512), &orders, slots, clock, &interrupt, &mut on_event).unwrap();
+        sample(&model, &request, &orders, slots, clock, &interrupt, &mut on_event).unwrap();
     let drafts: Vec<Option<Draft>> = drafts.into_iter().flatten().collect();
     let begun: Vec<&Draft> = drafts.iter().flatten().collect();
     assert!(!begun.is_empty() && begun.len() <= 4, "{}", begun.len());
-    assert!(begun.iter().all(|draft| draft.interrupted));
+    for draft in begun {
+        assert!(draft.interrupted && draft.usage.answer_tokens < 100, "{draft:?}");
+    }
     assert!(drafts.last().unwrap().is_none());
 }

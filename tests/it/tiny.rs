@@ -63,7 +63,10 @@ impl Gguf {
 
     /// The same model, said to be trained for another context.
     pub fn with_context(mut self, context_tokens: u32) -> Self {
-        self.set("llama.context_length", Value::U32(context_tokens));
+        let is_it = |key: &str| key.ends_with(".context_length");
+        let key = self.metadata.iter().map(|(key, _)| key).find(|key| is_it(key));
+        let key = key.expect("every model has a context").clone();
+        self.set(&key, Value::U32(context_tokens));
         self
     }
 

@@ -214,3 +214,33 @@ fn flags_win_over_tasks_and_settings_over_defaults() {
     assert_eq!(flags["citations"].as_array().unwrap().len(), 2);
     assert!(flags["usage"]["answer_tokens"].as_u64().unwrap() <= 5);
 }
+
+#[test]
+fn the_best_of_several_drafts_is_kept_and_all_are_shown() {
+    let home = with_profile();
+    let draft = json(&home, &["--best-of", "4", "the kettle"]);
+    let drafts = draft["drafts"].as_array().unwrap();
+    let seeds: Vec<u64> = drafts.iter().map(|it| it["seed"].as_u64().unwrap()).collect();
+    assert_eq!(seeds, [7, 8, 9, 10]);
+    let score = |draft: &Value| draft["score"].as_f64().unwrap();
+    let chosen: Vec<&Value> = drafts.iter().filter(|it| it["chosen"] == true).collect();
+    assert_eq!(chosen.len(), 1);
+    assert!(drafts.iter().all(|it| score(it) <= score(chosen[0])), "{drafts:#?}");
+    for key in ["answer", "seed"] {
+        assert_eq!(draft[key], chosen[0][key]);
+    }
+    for part in ["judge", "style", "originality"] {
+        let part = chosen[0]["parts"][part].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&part), "{chosen:#?}");
+    }
+    let plain = generate(&home, &["--best-of", "4", "the kettle"]).exits(0);
+    assert_eq!(plain.stdout, format!("{}\n", draft["answer"].as_str().unwrap()));
+
+    let judge = ["--best-of", "2", "the kettle"];
+    home.write("config.toml", b"[model]\nname = \"roomy\"\n[judge]\nmodel = \"no-such-model\"\n");
+    generate(&home, &judge).exits(3).says(&["no-such-model"]);
+    home.write("config.toml", b"[model]\nname = \"roomy\"\n[reward]\njudge_weight = 0.0\n");
+    let draft = json(&home, &judge);
+    assert_eq!(draft["drafts"][0]["parts"]["judge"], Value::Null);
+    generate(&home, &["--best-of", "0", "the kettle"]).exits(2);
+}

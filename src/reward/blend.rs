@@ -1,0 +1,107 @@
+//! The parts of a reward, and their weighted mean.
+//!
+//! Every part lies between 0 and 1, 1 being best; a part that could not be measured is left out,
+//! and the weights of the others count for more.
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use crate::config::RewardConfig;
+use crate::metrics::words;
+
+/// The style distance of texts by the person and by others (`eval` shows both): half a deviation,
+/// and what nobody writes like.
+const STYLE_DISTANCE_OWN: f64 = 0.5;
+const STYLE_DISTANCE_FAR: f64 = 1.5;
+/// As many words in a row are no coincidence.
+const COPIED_WORDS: usize = 6;
+
+/// What a reward is made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Parts {
+    /// The judge's expected grade.
+    pub judge: Option<f64>,
+    /// How near the style is to the person's.
+    pub style: Option<f64>,
+    /// How much of it is not copied from the passages.
+    pub originality: Option<f64>,
+}
+
+impl Parts {
+    /// The weighted mean of the parts that there are; 0 where there is none that counts.
+    #[must_use]
+    pub fn blend(&self, weights: &RewardConfig) -> f64 {
+        let parts = [
+            (self.judge, weights.judge_weight),
+            (self.style, weights.style_weight),
+            (self.originality, weights.originality_weight),
+        ];
+        let there = || parts.iter().filter_map(|(part, weight)| Some((part.as_ref()?, weight)));
+        let sum: f64 = there().map(|(_, &weight)| f64::from(weight)).sum();
+        if sum <= 0.0 {
+            return 0.0;
+        }
+        there().map(|(part, &weight)| part.clamp(0.0, 1.0) * f64::from(weight)).sum::<f64>() / sum
+    }
+}
+
+/// A style distance as a part of a reward: 1 for what the person's own texts have, 0 for what is far
+/// from all of them.
+#[must_use]
+pub fn style_score(distance: f64) -> f64 {
+    let far = (distance - STYLE_DISTANCE_OWN) / (STYLE_DISTANCE_FAR - STYLE_DISTANCE_OWN);
+    (1.0 - far).clamp(0.0, 1.0)
+}
+
+/// The part of a text's words that stand in runs of six or more taken from the passages.
+#[must_use]
+pub fn copied<'a>(text: &str, passages: impl IntoIterator<Item = &'a str>) -> f64 {
+    let text = words(text);
+    if text.is_empty() {
+        return 0.0;
+    }
+    let passages: Vec<Vec<String>> = passages.into_iter().map(words).collect();
+    let runs: HashSet<&[String]> =
+        passages.iter().flat_map(|passage| passage.windows(COPIED_WORDS)).collect();
+    let mut is_copied = vec![false; text.len()];
+    for (start, run) in text.windows(COPIED_WORDS).enumerate() {
+        if runs.contains(run) {
+            is_copied[start..start + COPIED_WORDS].fill(true);
+        }
+    }
+    is_copied.iter().filter(|it| **it).count() as f64 / text.len() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weights() -> RewardConfig {
+        RewardConfig { judge_weight: 1.0, style_weight: 3.0, originality_weight: 0.0 }
+    }
+
+    #[test]
+    fn parts_that_are_not_there_leave_their_weight_to_the_others() {
+        let parts = Parts { judge: Some(1.0), style: Some(0.0), ..Parts::default() };
+        assert!((parts.blend(&weights()) - 0.25).abs() < 1e-12);
+        assert_eq!(Parts { judge: Some(0.6), ..Parts::default() }.blend(&weights()), 0.6);
+        assert_eq!(Parts { originality: Some(1.0), ..Parts::default() }.blend(&weights()), 0.0);
+        assert_eq!(Parts::default().blend(&weights()), 0.0);
+    }
+
+    #[test]
+    fn only_long_runs_are_copied() {
+        let passages = ["The shed door is mended, and the key hangs by the gate."];
+        let text = "Friends: the shed door is mended and the rest is as it was.";
+        // "the shed door is mended and the" of 13 words.
+        assert!((copied(text, passages) - 7.0 / 13.0).abs() < 1e-12);
+        assert_eq!(copied("The shed door is shut.", passages), 0.0);
+        assert_eq!(copied("", passages), 0.0);
+    }
+
+    #[test]
+    fn a_style_as_near_as_ones_own_is_best() {
+        assert_eq!((style_score(0.3), style_score(1.0), style_score(9.0)), (1.0, 0.5, 0.0));
+    }
+}

@@ -1,0 +1,10 @@
+//! How good an answer is, from 0 to 1: what a judge reads from its logits, blended with measures
+//! that need no model.
+//!
+//! With what the person really wrote (training, evaluation) or without it (choosing a draft).
+
+mod blend;
+mod judge;
+
+pub use blend::{Parts, copied, style_score};
+pub use judge::{Case, Judge, LABELS, Verdict};
