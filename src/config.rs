@@ -100,7 +100,6 @@ pub struct RewardConfig {
 pub struct RetrieveConfig {
     pub k: u32,
     pub embedder: String,
-    pub newest: u32,
     pub candidates: u32,
     pub rrf_constant: u32,
     pub lexical_weight: f32,
@@ -347,7 +346,6 @@ impl RewardConfig {
 impl RetrieveConfig {
     fn check(&self) -> Result<(), ConfigError> {
         range(self.k <= 100, "retrieve.k", &self.k, "from 0 to 100")?;
-        range(self.newest <= 100, "retrieve.newest", &self.newest, "from 0 to 100")?;
         range(
             (1..=1000).contains(&self.candidates),
             "retrieve.candidates",

@@ -292,7 +292,7 @@ impl Profiles<'_> {
 
 /// Ranks alone, without weights and diversity.
 fn plain(settings: &RetrieveConfig) -> RetrieveConfig {
-    RetrieveConfig { diversity: 0.0, recency_weight: 0.0, newest: 0, ..settings.clone() }
+    RetrieveConfig { diversity: 0.0, recency_weight: 0.0, ..settings.clone() }
 }
 
 /// Scores true outputs of one task.

@@ -9,7 +9,7 @@ use super::{Found, Query};
 use crate::config::RetrieveConfig;
 use crate::profile::Hit;
 
-/// What the score of a passage is made of. All zero for one of the newest that did not have to fit.
+/// What the score of a passage is made of. All zero where it only fills up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Parts {
     /// Its BM25 score, where it was found by words.

@@ -1,8 +1,7 @@
 //! Which passages of a profile a request calls for.
 //!
 //! Two searches, by words (BM25) and by meaning (vectors), are fused by their ranks; weights for
-//! recency, recipient and kind follow; then passages that repeat each other make room for others. To
-//! write from, the newest documents join them.
+//! recency, recipient and kind follow; then passages that repeat each other make room for others.
 //! Knows nothing of prompts, and no embedding model: the caller brings the query's vector.
 
 mod dense;
@@ -71,9 +70,8 @@ pub fn retrieve(
     Ok(diversity::choose(found, vectors, f64::from(settings.diversity), k))
 }
 
-/// The `k` passages to write from: those that fit `query` best, then the beginnings of the newest
-/// other documents, which show how the person writes now. `settings.newest` places are theirs, and
-/// whatever is left where fewer passages fit.
+/// The `k` passages to write from: those that fit `query` best; where fewer are found, the beginnings
+/// of the newest other documents fill up: they too show how the person writes.
 ///
 /// # Errors
 /// As [`retrieve`].
@@ -85,18 +83,15 @@ pub fn retrieve_to_write(
     k: usize,
 ) -> Result<Vec<Found>, ProfileError> {
     let mut chosen = retrieve(store, vectors, query, settings, k)?;
-    let fitting = k.saturating_sub(settings.newest as usize).max(1).min(chosen.len());
-    // Where there are not as many other documents, more that fit.
-    let more = chosen.split_off(fitting);
-    let known: HashSet<&str> = chosen.iter().map(|found| found.hit.document.as_str()).collect();
-    let newest = store.passages(&store.newest(k + known.len())?)?;
-    let others = newest.into_iter().filter(|hit| !known.contains(hit.document.as_str()));
-    let others: Vec<Found> =
-        others.map(|hit| Found { hit, parts: Parts::default() }).take(k - fitting).collect();
-    let taken: HashSet<i64> = others.iter().map(|found| found.hit.chunk).collect();
-    chosen.extend(others);
-    chosen.extend(more.into_iter().filter(|found| !taken.contains(&found.hit.chunk)));
-    chosen.truncate(k);
+    let missing = k.saturating_sub(chosen.len());
+    if missing > 0 {
+        let known: HashSet<&str> = chosen.iter().map(|found| found.hit.document.as_str()).collect();
+        let newest = store.passages(&store.newest(k + known.len())?)?;
+        let others = newest.into_iter().filter(|hit| !known.contains(hit.document.as_str()));
+        let others: Vec<Found> =
+            others.map(|hit| Found { hit, parts: Parts::default() }).take(missing).collect();
+        chosen.extend(others);
+    }
     Ok(chosen)
 }
 
@@ -127,43 +122,27 @@ mod tests {
         (folder, store)
     }
 
-    fn chosen(store: &ProfileStore, newest: u32, k: usize) -> Vec<String> {
-        let settings = RetrieveConfig { newest, ..RetrieveConfig::default() };
-        let query = Query { text: "the kettle", ..Query::default() };
+    fn chosen(store: &ProfileStore, text: &str, k: usize) -> Vec<String> {
+        let query = Query { text, ..Query::default() };
+        let settings = RetrieveConfig::default();
         let found = retrieve_to_write(store, None, &query, &settings, k).unwrap();
         found.into_iter().map(|found| found.hit.document).collect()
     }
 
     #[test]
-    fn the_newest_take_their_places_after_what_fits() {
+    fn the_newest_fill_up_what_is_found() {
         let (_folder, store) = store(&[
             ("kettle", "The kettle is on, the kettle sings."),
-            ("kettles", "A kettle, a copper kettle, boils over."),
             ("tea", "Tea out of the kettle for eleven people in the hall."),
             ("bees", "They swarmed."),
             ("roof", "Rain again."),
         ]);
-        let fits = chosen(&store, 0, 3);
-        assert_eq!(fits.iter().filter(|id| ["bees", "roof"].contains(&id.as_str())).count(), 0);
-        assert_eq!(chosen(&store, 2, 4), [&fits[..2], &["roof".into(), "bees".into()]].concat());
-        // What fits best always has its place.
-        assert_eq!(chosen(&store, 9, 1), fits[..1]);
-        assert_eq!(chosen(&store, 2, 0), Vec::<String>::new());
-    }
-
-    #[test]
-    fn nothing_stands_twice_in_a_small_profile() {
-        let (_folder, store) =
-            store(&[("kettle", "The kettle is on."), ("tea", "Tea out of the kettle, at four.")]);
-        let mut all = chosen(&store, 1, 5);
-        all.sort();
-        assert_eq!(all, ["kettle", "tea"]);
-    }
-
-    #[test]
-    fn nothing_that_fits_leaves_all_places_to_the_newest() {
-        let (_folder, store) = store(&[("roof", "Rain again."), ("bees", "They swarmed.")]);
-        assert_eq!(chosen(&store, 2, 5), ["bees", "roof"]);
+        let mut found = chosen(&store, "kettle", 3);
+        assert_eq!(found.pop().as_deref(), Some("roof"));
+        found.sort();
+        assert_eq!(found, ["kettle", "tea"]);
+        assert_eq!(chosen(&store, "zeppelin", 2), ["roof", "bees"]);
+        assert_eq!(chosen(&store, "kettle", 9).len(), 4);
         let query = Query { text: "zeppelin", ..Query::default() };
         let found = retrieve(&store, None, &query, &RetrieveConfig::default(), 5).unwrap();
         assert!(found.is_empty());
