@@ -2,8 +2,9 @@
 //! included, and of a bare loop that decodes as many tokens of as many sequences in the same steps;
 //! then what it is worth to begin the next draft as soon as one ends.
 //!
-//! `cargo bench --bench sampling [-- MODEL …]`. The bare loop runs in a process of its own, in turns
-//! with ours; it decodes sequences of the lengths that our drafts had.
+//! `cargo bench --bench sampling [-- --shared|--refilling] [MODEL …]`: one of the two, or both. The
+//! bare loop runs in a process of its own, in turns with ours; it decodes sequences of the lengths
+//! that our drafts had.
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,8 @@ fn main() {
     if arguments.first().is_some_and(|it| it == "bare") {
         return bare(&arguments[1..]);
     }
+    let has = |flag: &str| arguments.iter().any(|it| it == flag);
+    let (is_shared, is_refilling) = (!has("--refilling"), !has("--shared"));
     let mut names: Vec<String> =
         arguments.into_iter().filter(|argument| !argument.starts_with("--")).collect();
     if names.is_empty() {
@@ -53,8 +56,12 @@ fn main() {
     let runtime = Runtime::start().expect("llama.cpp starts");
     for (name, file) in names.iter().zip(&files) {
         let model = Model::load(runtime.clone(), file).expect("it loads");
-        shared_prompt(name, file, &model);
-        refilling(name, &model);
+        if is_shared {
+            shared_prompt(name, file, &model);
+        }
+        if is_refilling {
+            refilling(name, &model);
+        }
     }
 }
 

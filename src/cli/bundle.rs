@@ -84,8 +84,8 @@ pub(super) fn import(context: &Context, arguments: &ImportArguments) -> Result<(
     output.note(&format!("imported {user}: {} documents", imported.documents));
     if !imported.protected {
         output.note(&format!(
-            "its key needs no passphrase here; `restpg-edge profile protect --user {user:?}` \
-             protects it"
+            "its key is protected by its file's permissions alone; `restpg-edge profile protect \
+             --user {user:?}` protects it"
         ));
     }
     Ok(())

@@ -131,12 +131,19 @@ pub(super) fn delete(context: &Context, user: &str, yes: bool) -> Result<Option<
         context.output.object(&json!({
             "user": user.as_str(),
             "key_destroyed": deleted.key,
+            "keyring_secret_left": deleted.secret_left,
             "files_removed": deleted.files,
         }))?;
         return Ok(None);
     }
     let key = if deleted.key { "its key destroyed" } else { "its key was gone already" };
     context.output.note(&format!("deleted the profile of {user}, {key}"));
+    if deleted.secret_left {
+        context.output.note(
+            "The keyring could not be reached: what it holds for this key stays there. It opens \
+             nothing without a copy of the key file.",
+        );
+    }
     context.output.note(OLD_KEYS);
     Ok(None)
 }

@@ -19,7 +19,7 @@ pub(super) fn protect(context: &Context, user: &str, keyring: bool) -> Result<()
     }
     // Whoever cannot be protected is not asked for a passphrase.
     let by = profile::protection(&context.paths, &user)?;
-    if by != Protection::Permissions {
+    if by == Protection::Passphrase {
         return Err(ProfileError::AlreadyProtected { user: user.to_string(), by }.into());
     }
     let passphrase = secrets::chosen(context.secrets.file(), "the key", "--passphrase-file")?;

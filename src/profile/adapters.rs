@@ -100,7 +100,8 @@ pub(super) fn invalidate(
 }
 
 /// Marks every adapter invalid that was trained on a document that is there no more; how many were
-/// not yet. A document that was only edited keeps its id.
+/// not yet. A document that was only edited, in a
+/// file of the same name, keeps its id.
 pub(super) fn invalidate_orphans(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
     let gone: Vec<String> = transaction
         .prepare_cached(

@@ -46,6 +46,9 @@ pub(super) fn workplace(paths: &Paths, user: &User, making: Making) -> io::Resul
 pub(super) fn give_name(database: &Path, paths: &Paths, user: &User) -> io::Result<bool> {
     let target = user.database(paths);
     File::open(database)?.sync_all()?;
+    // Nobody gives the same name meanwhile, and begins a log that would be taken for a left one.
+    let folder = File::open(&paths.profiles)?;
+    folder.lock()?;
     if !target.try_exists()? {
         for what in SQLITE_BESIDE {
             // A log without its database would be taken for the new one's.
@@ -55,7 +58,7 @@ pub(super) fn give_name(database: &Path, paths: &Paths, user: &User) -> io::Resu
         }
     }
     match TempPath::try_from_path(database)?.persist_noclobber(&target) {
-        Ok(()) => File::open(&paths.profiles)?.sync_all().map(|()| true),
+        Ok(()) => folder.sync_all().map(|()| true),
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error.error),
     }

@@ -19,6 +19,8 @@ use crate::paths::Paths;
 pub struct Deleted {
     /// Whether there was a key.
     pub key: bool,
+    /// Whether the system's keyring, being out of reach, still holds what sealed it.
+    pub secret_left: bool,
     /// How many files and folders of the profile besides.
     pub files: usize,
 }
@@ -34,8 +36,10 @@ pub fn delete(paths: &Paths, user: &User) -> Result<Deleted, ProfileError> {
         return Err(no_such_user(paths, user));
     }
     let failed = |path: &Path, source| ProfileError::Io { path: path.to_owned(), source };
+    let mut secret_left = false;
     for path in &keys {
-        key_file::destroy(path).map_err(|source| failed(path, source))?;
+        let destroyed = key_file::destroy(path).map_err(|source| failed(path, source))?;
+        secret_left |= destroyed.secret_left;
     }
     for path in &files {
         remove(path).map_err(|source| failed(path, source))?;
@@ -46,7 +50,7 @@ pub fn delete(paths: &Paths, user: &User) -> Result<Deleted, ProfileError> {
             .and_then(|folder| folder.sync_all())
             .map_err(|source| failed(folder, source))?;
     }
-    Ok(Deleted { key: !keys.is_empty(), files: files.len() })
+    Ok(Deleted { key: !keys.is_empty(), secret_left, files: files.len() })
 }
 
 /// Whether there is anything that [`delete`] would remove: a profile, or what is left of one.
@@ -165,7 +169,7 @@ mod tests {
         fs::write(paths.profiles.join("me.export-x7Qz/profile.db"), b"copy").unwrap();
 
         let deleted = delete(&paths, &user).unwrap();
-        assert_eq!(deleted, Deleted { key: true, files: 3 });
+        assert_eq!(deleted, Deleted { key: true, secret_left: false, files: 3 });
         assert!(!is_anything_left(&paths, &user).unwrap());
         assert_eq!(users(&paths).unwrap().len(), 4);
         assert_eq!(names(&paths.keys).len(), 4);
@@ -180,10 +184,13 @@ mod tests {
         let (_folder, paths) = home();
         let user = create(&paths, "me");
         // The key goes first: this is what any crash afterwards leaves.
-        assert!(key_file::destroy(&user.key_file(&paths)).unwrap());
+        assert!(key_file::destroy(&user.key_file(&paths)).unwrap().was_there);
         let opened = ProfileStore::open(&paths, &user, &NoPassphrase);
         assert!(matches!(opened, Err(ProfileError::KeyMissing { .. })));
-        assert_eq!(delete(&paths, &user).unwrap(), Deleted { key: false, files: 1 });
+        assert_eq!(
+            delete(&paths, &user).unwrap(),
+            Deleted { key: false, secret_left: false, files: 1 }
+        );
         assert!(users(&paths).unwrap().is_empty());
     }
 

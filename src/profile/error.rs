@@ -77,8 +77,16 @@ pub enum ProfileError {
         /// What is wrong with it.
         what: &'static str,
     },
-    /// The system's keyring does not give or take what seals the key.
-    #[error("cannot keep or open the key of user {user:?}")]
+    /// The system's keyring does not take what is to seal the key.
+    #[error("the key of user {user:?} cannot be sealed with the system's keyring")]
+    KeyringRefuses {
+        /// The user.
+        user: String,
+        /// What the keyring says.
+        source: KeyringError,
+    },
+    /// The system's keyring does not give what seals the key.
+    #[error("the key of user {user:?} cannot be opened")]
     Keyring {
         /// The user.
         user: String,
@@ -167,7 +175,7 @@ impl Explain for ProfileError {
             Self::WrongPassphrase { .. } => "wrong_passphrase",
             Self::EmptyPassphrase => "empty_passphrase",
             Self::BadPassphraseFile { .. } => "bad_passphrase_file",
-            Self::Keyring { .. } => "keyring",
+            Self::KeyringRefuses { .. } | Self::Keyring { .. } => "keyring",
             Self::AlreadyProtected { .. } => "already_protected",
             Self::NotProtected { .. } => "not_protected",
             Self::NothingToForget { .. } => "nothing_to_forget",
@@ -192,6 +200,7 @@ impl Explain for ProfileError {
             | Self::NothingToForget { .. } => Exit::NotFound,
             Self::Interrupted => Exit::Interrupted,
             Self::WrongPassphrase { .. }
+            | Self::KeyringRefuses { .. }
             | Self::Keyring { .. }
             | Self::AlreadyProtected { .. }
             | Self::NotProtected { .. }
@@ -245,6 +254,11 @@ impl Explain for ProfileError {
                 "Its first line is the passphrase, and you alone may read it: `chmod 600 {}`.",
                 path.display()
             ),
+            Self::KeyringRefuses { .. } => {
+                "The key is kept as before. Unlock the keyring, and run \
+                 the command where it runs; over ssh or in a service there may be none."
+                    .into()
+            }
             Self::Keyring { source: KeyringError::Lost, .. } => "Bring the keyring back from a \
                  backup, or the profile from an exported one: `restpg-edge profile import FILE`."
                 .into(),

@@ -59,7 +59,7 @@ impl Kept {
                 .map_err(|source| unusable(path, source)),
             Keep::InKeyring => KeyringKey::seal(key)
                 .map(Self::InKeyring)
-                .map_err(|source| keyring_failed(user, source)),
+                .map_err(|source| ProfileError::KeyringRefuses { user: user.to_string(), source }),
         }
     }
 
@@ -118,15 +118,19 @@ impl Kept {
                     .map_err(|source| unusable(path, source))?
                     .ok_or_else(|| ProfileError::WrongPassphrase { user: user.to_string() })
             }
-            Self::InKeyring(kept) => kept.open().map_err(|source| keyring_failed(user, source)),
+            Self::InKeyring(kept) => kept
+                .open()
+                .map_err(|source| ProfileError::Keyring { user: user.to_string(), source }),
         }
     }
 
-    /// Takes back what making it left outside its file. Without the file that opens nothing, so
-    /// a keyring that is out of reach may keep it.
-    pub(super) fn discard(&self) {
-        if let Self::InKeyring(kept) = self {
-            let _ = kept.remove();
+    /// Takes back what making it left outside its file: from then on the file opens nothing. Where
+    /// the keyring is out of reach it keeps what is of use only with a copy of the file; whether
+    /// that is so.
+    pub(super) fn discard(&self) -> bool {
+        match self {
+            Self::InKeyring(kept) => !matches!(kept.remove(), Ok(()) | Err(KeyringError::Lost)),
+            Self::Plain(_) | Self::Sealed(_) => false,
         }
     }
 }
@@ -169,7 +173,7 @@ pub(super) fn create_unattended(
 ) -> Result<bool, ProfileError> {
     if wants_keyring {
         match create_with(path, key, user, Keep::InKeyring) {
-            Err(ProfileError::Keyring { source, .. }) => {
+            Err(ProfileError::KeyringRefuses { source, .. }) => {
                 tracing::info!("the key is kept without a keyring: {source}");
             }
             other => return other,
@@ -187,14 +191,19 @@ pub(super) fn create_with(
 ) -> Result<bool, ProfileError> {
     let kept = Kept::new(key, keep, path, user)?;
     let is_new = write_new(path, &kept.to_bytes());
+    // Once the file has its name, what it needs must stay, whatever fails afterwards.
     if !matches!(is_new, Ok(true)) {
         kept.discard();
     }
-    is_new.map_err(|source| unusable(path, source))
+    let is_new = is_new.map_err(|source| unusable(path, source))?;
+    if is_new {
+        sync_folder(path).map_err(|source| unusable(path, source))?;
+    }
+    Ok(is_new)
 }
 
 /// Keeps the key of a file in another way. What cannot be opened again never replaces it, and a
-/// crash leaves either the old way or the new one.
+/// crash or an error at any point leaves a file that opens: the old one or the new one.
 pub(super) fn keep_otherwise(
     path: &Path,
     user: &User,
@@ -202,68 +211,88 @@ pub(super) fn keep_otherwise(
     key: &RootKey,
     keep: Keep<'_>,
 ) -> Result<(), ProfileError> {
+    let unusable = |source| unusable(path, source);
     let new = Kept::new(key, keep, path, user)?;
     let opened = match (&new, keep) {
         (Kept::Sealed(sealed), Keep::Sealed(passphrase, _)) => {
-            sealed.open(passphrase).map_err(|source| unusable(path, source))?
+            sealed.open(passphrase).map_err(unusable)
         }
-        _ => Some(new.open(path, user, &NoPassphrase)?),
+        _ => new.open(path, user, &NoPassphrase).map(Some),
     };
-    let replaced = if opened.as_ref() == Some(key) {
-        replace(path, &new.to_bytes())
-    } else {
-        Err(io::Error::other("the sealed key cannot be opened"))
+    let replaced = match opened {
+        Ok(opened) if opened.as_ref() == Some(key) => {
+            replace(path, &new.to_bytes()).map_err(unusable)
+        }
+        Ok(_) => Err(unusable(io::Error::other("the sealed key cannot be opened"))),
+        Err(error) => Err(error),
     };
-    match replaced {
-        Ok(()) => old.discard(),
-        Err(_) => new.discard(),
+    let old_file = match replaced {
+        Ok(old_file) => old_file,
+        Err(error) => {
+            new.discard();
+            return Err(error);
+        }
+    };
+    sync_folder(path).map_err(unusable)?;
+    if let Some(old_file) = old_file {
+        // The new key is in place; what cannot be overwritten stays unnamed.
+        let _ = overwrite(old_file);
     }
-    replaced.map_err(|source| unusable(path, source))
+    old.discard();
+    Ok(())
 }
 
-/// Overwrites a key file with zeros and removes it; `false` where there is none. Overwriting may
-/// fail, for example on a file that its owner may not write; removing may not.
-pub(super) fn destroy(path: &Path) -> io::Result<bool> {
-    // Whatever it holds; a file that others may read is destroyed all the same.
-    let kept = Kept::read(path).ok().flatten();
+/// What became of a key file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Destroyed {
+    /// Whether there was one.
+    pub(super) was_there: bool,
+    /// Whether the keyring, being out of reach, still holds what sealed it.
+    pub(super) secret_left: bool,
+}
+
+/// Takes the secret of a key file out of the keyring, overwrites the file with zeros and removes it.
+/// Overwriting may fail, for example on a file that its owner may not write; removing may not.
+pub(super) fn destroy(path: &Path) -> io::Result<Destroyed> {
+    // First: the file tells the secret's name, so that a deletion that a crash ended can go on. A
+    // file that others may read, or that holds no key, is destroyed all the same.
+    let secret_left = Kept::read(path).ok().flatten().is_some_and(|kept| kept.discard());
     if let Ok(file) = OpenOptions::new().write(true).open(path) {
         // What cannot be overwritten is at least removed.
         let _ = overwrite(file);
     }
     match fs::remove_file(path) {
         Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Destroyed { was_there: false, secret_left });
+        }
         Err(error) => return Err(error),
     }
-    File::open(folder_of(path))?.sync_all()?;
-    if let Some(kept) = kept {
-        kept.discard();
-    }
-    Ok(true)
+    sync_folder(path)?;
+    Ok(Destroyed { was_there: true, secret_left })
 }
 
 /// Writes a key file that is not there yet; `false` where it is.
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     paths::create_private_folder(folder_of(path))?;
     match beside(path, bytes)?.persist_noclobber(path) {
-        Ok(_) => File::open(folder_of(path))?.sync_all().map(|()| true),
+        Ok(_) => Ok(true),
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error.error),
     }
 }
 
-/// Replaces a key file, so that a crash leaves either the old key or the new one, then overwrites
-/// the old bytes.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Held open: its bytes can be reached after its name is the new file's.
+/// Replaces a key file, so that a crash leaves either the old key or the new one; the old file,
+/// whose bytes can still be reached, where it may be written.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<Option<File>> {
     let old = OpenOptions::new().write(true).open(path);
     beside(path, bytes)?.persist(path).map_err(|error| error.error)?;
-    File::open(folder_of(path))?.sync_all()?;
-    if let Ok(old) = old {
-        // The new key is in place; what cannot be overwritten stays unnamed.
-        let _ = overwrite(old);
-    }
-    Ok(())
+    Ok(old.ok())
+}
+
+/// Makes the name of a key file last.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
 }
 
 /// A synced file with `bytes`, readable by the owner alone from its first byte on. Its name begins
@@ -287,10 +316,6 @@ fn overwrite(mut file: File) -> io::Result<()> {
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
-}
-
-fn keyring_failed(user: &User, source: KeyringError) -> ProfileError {
-    ProfileError::Keyring { user: user.to_string(), source }
 }
 
 fn unusable(path: &Path, source: io::Error) -> ProfileError {

@@ -51,7 +51,13 @@ impl KeyringKey {
         let kept = Self { name, nonce, sealed };
         // Some keyrings take a secret and keep it until the session ends; none that forgets it at
         // once may have the only way to the key.
-        if kept.open()? == *key { Ok(kept) } else { Err(KeyringError::Lost) }
+        let opened = kept.open();
+        if opened.as_ref().is_ok_and(|opened| opened == key) {
+            return Ok(kept);
+        }
+        // Whatever is wrong with it, the secret is of no use there.
+        let _ = kept.remove();
+        Err(opened.err().unwrap_or(KeyringError::Lost))
     }
 
     /// The key.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::key_file::{self, Keep, Kept};
 use super::sealed_key::Cost;
 use super::store::no_such_user;
-use super::{Passphrase, ProfileError, User};
+use super::{NoPassphrase, Passphrase, ProfileError, User};
 use crate::paths::Paths;
 
 /// What protects a key.
@@ -49,7 +49,8 @@ pub fn protection(paths: &Paths, user: &User) -> Result<Protection, ProfileError
     kept(paths, user).map(|kept| Protection::of(&kept))
 }
 
-/// Seals `user`'s key with `passphrase`: from now on the file opens nothing without it.
+/// Seals `user`'s key with `passphrase`: from now on the file opens nothing without it. A key that the
+/// system's keyring sealed goes from there to the passphrase without ever being plain on the disk.
 ///
 /// The old bytes are overwritten before they are given back to the file system. Copies that a
 /// backup, a snapshot, a copy-on-write file system or the wear levelling of a flash drive holds are
@@ -84,16 +85,15 @@ pub fn protect_with_keyring(paths: &Paths, user: &User) -> Result<(), ProfileErr
 }
 
 fn protect_with(paths: &Paths, user: &User, keep: Keep<'_>) -> Result<(), ProfileError> {
-    match kept(paths, user)? {
-        Kept::Plain(key) => key_file::keep_otherwise(
-            &user.key_file(paths),
-            user,
-            &Kept::Plain(key.clone()),
-            &key,
-            keep,
-        ),
-        other => {
-            let by = Protection::of(&other);
+    let path = user.key_file(paths);
+    let old = kept(paths, user)?;
+    match (&old, keep) {
+        (Kept::Plain(_), _) | (Kept::InKeyring(_), Keep::Sealed(..)) => {
+            let key = old.open(&path, user, &NoPassphrase)?;
+            key_file::keep_otherwise(&path, user, &old, &key, keep)
+        }
+        _ => {
+            let by = Protection::of(&old);
             Err(ProfileError::AlreadyProtected { user: user.to_string(), by })
         }
     }
@@ -136,7 +136,6 @@ mod tests {
     use super::super::key_file::{create, destroy, read};
     use super::super::keys::KEY_BYTES;
     use super::*;
-    use crate::profile::NoPassphrase;
 
     struct Knows(&'static str);
 
@@ -193,10 +192,10 @@ mod tests {
 
         fs::remove_file(&witness).unwrap();
         fs::hard_link(&path, &witness).unwrap();
-        assert!(destroy(&path).unwrap());
+        assert!(destroy(&path).unwrap().was_there);
         assert!(!path.exists());
         assert!(fs::read(&witness).unwrap().iter().all(|byte| *byte == 0));
-        assert!(!destroy(&path).unwrap());
+        assert!(!destroy(&path).unwrap().was_there);
     }
 
     #[test]

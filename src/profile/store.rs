@@ -1,10 +1,11 @@
 //! The encrypted store of one user: documents, their passages and where they came from.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -88,18 +89,51 @@ impl ProfileStore {
     /// Makes an empty profile; where another process was faster, that one's is fine.
     fn create(paths: &Paths, user: &User, secrets: &dyn Passphrase) -> Result<(), ProfileError> {
         let failed = |source| ProfileError::Io { path: paths.profiles.clone(), source };
-        let folder = database_file::workplace(paths, user, Making::Create).map_err(failed)?;
+        // First: it may be asked for, and take a while.
         let key = key_file::create(&user.key_file(paths), user, paths.has_keyring, secrets)?;
+        let folder = database_file::workplace(paths, user, Making::Create).map_err(failed)?;
         let database = folder.path().join("profile.db");
-        // Closing it moves its log into the file.
-        drop(Self::connect(database.clone(), key, user)?);
+        Self::connect_new(database.clone(), key, user)?.close_whole()?;
         database_file::give_name(&database, paths, user).map_err(failed)?;
         Ok(())
     }
 
-    /// Opens the store in the file `path`, creating it where there is none.
+    /// Moves everything into the store's file and closes it.
+    pub(super) fn close_whole(self) -> Result<(), ProfileError> {
+        self.checkpoint().map_err(|error| self.failed(error))?;
+        let path = self.path.clone();
+        drop(self);
+        let mut log = path.clone().into_os_string();
+        log.push("-wal");
+        if fs::metadata(log).is_ok_and(|metadata| metadata.len() > 0) {
+            let source = io::Error::other("it cannot be written whole");
+            return Err(ProfileError::Io { path, source });
+        }
+        Ok(())
+    }
+
+    /// Opens the store in the file `path`. One that has gone meanwhile is not made again.
     pub(super) fn connect(path: PathBuf, key: RootKey, user: &User) -> Result<Self, ProfileError> {
-        let connection = Connection::open(&path).map_err(|error| failed(&path, user, error))?;
+        Self::connect_with(path, key, user, OpenFlags::default() - OpenFlags::SQLITE_OPEN_CREATE)
+    }
+
+    /// Opens the store in the file `path`, creating it where there is none.
+    pub(super) fn connect_new(
+        path: PathBuf,
+        key: RootKey,
+        user: &User,
+    ) -> Result<Self, ProfileError> {
+        Self::connect_with(path, key, user, OpenFlags::default())
+    }
+
+    fn connect_with(
+        path: PathBuf,
+        key: RootKey,
+        user: &User,
+        flags: OpenFlags,
+    ) -> Result<Self, ProfileError> {
+        let connection = Connection::open_with_flags(&path, flags)
+            .map_err(|error| failed(&path, user, error))?;
         let mut store = Self { connection, path, key, user: user.clone() };
         store.unlock().map_err(|error| store.failed(error))?;
         let version = schema::version(&store.connection).map_err(|error| store.failed(error))?;
@@ -286,6 +320,9 @@ pub(super) fn no_such_user(paths: &Paths, user: &User) -> ProfileError {
 
 fn failed(path: &Path, user: &User, source: rusqlite::Error) -> ProfileError {
     match source.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) if !path.exists() => {
+            ProfileError::NoSuchUser { user: user.to_string(), known: Vec::new() }
+        }
         Some(ErrorCode::NotADatabase) => ProfileError::Undecryptable { path: path.to_owned() },
         Some(ErrorCode::DatabaseCorrupt) => ProfileError::Damaged { path: path.to_owned() },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
@@ -350,6 +387,20 @@ mod tests {
         let other = [document("", "The same file, another text.")];
         let applied = store.replace_source(&source("/notes/a.txt", 2), &other, 100).unwrap();
         assert_eq!((applied.added, applied.removed), (1, 1));
+    }
+
+    /// The story: while a command asks for the passphrase, the profile is deleted elsewhere.
+    #[test]
+    fn a_store_that_has_gone_is_not_made_again() {
+        let (_folder, paths) = home();
+        let (path, key) = {
+            let store = store(&paths);
+            (store.path.clone(), store.key.clone())
+        };
+        std::fs::remove_file(&path).unwrap();
+        let opened = ProfileStore::connect(path.clone(), key, &User::parse("me").unwrap());
+        assert!(matches!(opened, Err(ProfileError::NoSuchUser { .. })));
+        assert!(!path.exists());
     }
 
     #[test]

@@ -192,7 +192,10 @@ fn a_profile_moves_to_another_machine_with_a_passphrase() {
     assert!(said.stderr.contains("wrong_passphrase"), "{said:#?}");
     other.run(["profile", "list", "--user", "me"]).exits(3);
     let report = other.run(import.iter().copied().chain([passphrase.as_str()])).exits(0).json();
-    assert_eq!(report, json!({"user": "me", "documents": 3, "protected": false}));
+    assert_eq!(
+        report,
+        json!({"user": "me", "documents": 3, "protected": false, "by": "permissions"})
+    );
     assert_eq!(ids(&other, "me"), ids(&home, "me"));
     other.run(["profile", "check", "--user", "me"]).exits(0);
     assert_eq!(files(&other.path().join("profiles")), 1);
@@ -222,7 +225,10 @@ fn a_profile_moves_to_another_machine_with_an_age_key() {
     let passphrase = secret(&home, "passphrase", "seal");
     let more = ["--user", "Me Too", "--passphrase-file", &passphrase];
     let report = home.run(["--json"].into_iter().chain(import).chain(more)).exits(0).json();
-    assert_eq!(report, json!({"user": "Me Too", "documents": 3, "protected": true}));
+    assert_eq!(
+        report,
+        json!({"user": "Me Too", "documents": 3, "protected": true, "by": "passphrase"})
+    );
     home.run(["profile", "list", "--user", "Me Too"]).exits(2);
     let list = ["profile", "list", "--user", "Me Too", "--passphrase-file", &passphrase];
     assert_eq!(home.run(list).exits(0).stdout.lines().count(), 3);

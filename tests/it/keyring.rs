@@ -149,10 +149,20 @@ fn a_key_goes_into_the_keyring_and_out_again() {
     let said = desktop.run(&["--json", "profile", "protect", "--user", "me", "--keyring"]);
     assert_eq!(said.exits(0).json(), json!({"user": "me", "protected": true, "by": "keyring"}));
     desktop.assert_opens();
-    for again in [&["--keyring"][..], &[]] {
-        let arguments = [&["profile", "protect", "--user", "me"], again].concat();
-        desktop.run(&arguments).exits(1).says(&["system's keyring already", "unprotect"]);
-    }
+    let again = ["profile", "protect", "--user", "me", "--keyring"];
+    desktop.run(&again).exits(1).says(&["system's keyring already", "unprotect"]);
+    // From there to a passphrase, without ever being plain.
+    let passphrase = desktop.home.path().join("passphrase");
+    fs::write(&passphrase, "correct horse").unwrap();
+    fs::set_permissions(&passphrase, fs::metadata(desktop.key_file()).unwrap().permissions())
+        .unwrap();
+    let file = passphrase.to_str().unwrap();
+    let protect = ["profile", "protect", "--user", "me", "--passphrase-file", file];
+    desktop.run(&protect).exits(0);
+    assert_eq!(desktop.protection(), "passphrase");
+    desktop.run(&["profile", "list", "--user", "me"]).exits(2);
+    desktop.run(&["profile", "list", "--user", "me", "--passphrase-file", file]).exits(0);
+    desktop.run(&again).exits(1).says(&["passphrase already"]);
 }
 
 /// The story: somebody took a copy of the whole home before the profile was deleted.
@@ -172,6 +182,35 @@ fn a_deleted_profile_cannot_be_read_from_a_copy_of_its_files() {
         fs::copy(copy, path).unwrap();
     }
     desktop.run(&["profile", "list", "--user", "me"]).exits(1).says(&["no longer holds"]);
+}
+
+#[test]
+fn an_imported_profile_is_sealed_with_the_keyring_too() {
+    let desktop = Desktop::new();
+    desktop.run(&["ingest", "--user", "me", "notes"]).exits(0);
+    let passphrase = desktop.home.path().join("passphrase");
+    fs::write(&passphrase, "correct horse").unwrap();
+    fs::set_permissions(&passphrase, fs::metadata(desktop.key_file()).unwrap().permissions())
+        .unwrap();
+    let file = passphrase.to_str().unwrap();
+    let export = ["profile", "export", "--user", "me", "--to", "me.age"];
+    desktop.run(&[&export[..], &["--export-passphrase-file", file]].concat()).exits(0);
+    desktop.run(&["profile", "delete", "--user", "me", "--yes"]).exits(0);
+    let import = ["--json", "profile", "import", "me.age", "--export-passphrase-file", file];
+    let imported = desktop.run(&import).exits(0).json();
+    assert_eq!((&imported["by"], &imported["protected"]), (&json!("keyring"), &json!(true)));
+    desktop.assert_opens();
+}
+
+/// The story: the person deletes a profile over ssh, where the keyring cannot be reached.
+#[test]
+fn a_deletion_that_cannot_reach_the_keyring_says_so() {
+    let mut desktop = Desktop::new();
+    desktop.run(&["ingest", "--user", "me", "notes"]).exits(0);
+    desktop.log_out();
+    let said = desktop.run(&["profile", "delete", "--user", "me", "--yes"]);
+    said.exits(0).says(&["keyring could not be reached"]);
+    assert!(!desktop.key_file().exists());
 }
 
 #[test]

@@ -218,6 +218,11 @@ fn flags_win_over_tasks_and_settings_over_defaults() {
 #[test]
 fn the_best_of_several_drafts_is_kept_and_all_are_shown() {
     let home = with_profile();
+    let settings = |more: &str| {
+        let settings = format!("[model]\nname = \"roomy\"\nthreads = 1\n[reward]\n{more}\n");
+        home.write("config.toml", settings.as_bytes());
+    };
+    settings("judge_weight = 1.0");
     let draft = json(&home, &["--best-of", "4", "the kettle"]);
     let drafts = draft["drafts"].as_array().unwrap();
     let seeds: Vec<u64> = drafts.iter().map(|it| it["seed"].as_u64().unwrap()).collect();
@@ -237,9 +242,9 @@ fn the_best_of_several_drafts_is_kept_and_all_are_shown() {
     assert_eq!(plain.stdout, format!("{}\n", draft["answer"].as_str().unwrap()));
 
     let judge = ["--best-of", "2", "the kettle"];
-    home.write("config.toml", b"[model]\nname = \"roomy\"\n[judge]\nmodel = \"no-such-model\"\n");
+    settings("judge_weight = 1.0\n[judge]\nmodel = \"no-such-model\"");
     generate(&home, &judge).exits(3).says(&["no-such-model"]);
-    home.write("config.toml", b"[model]\nname = \"roomy\"\n[reward]\njudge_weight = 0.0\n");
+    settings("judge_weight = 0.0");
     let draft = json(&home, &judge);
     assert_eq!(draft["drafts"][0]["parts"]["judge"], Value::Null);
     generate(&home, &["--best-of", "0", "the kettle"]).exits(2);

@@ -7,7 +7,7 @@
 //! there once its database is. A crash in between leaves a key that the same import accepts.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -25,7 +25,10 @@ use crate::profile::database_file::{self, Making};
 use crate::profile::key_file::{self, Keep, Kept};
 use crate::profile::keys::RootKey;
 use crate::profile::sealed_key::Cost;
-use crate::profile::{NoPassphrase, ProfileError, ProfileStore, User, delete, schema};
+use crate::profile::{
+    KeyringError, NoPassphrase, ProfileError, ProfileStore, Protection, User, delete, protection,
+    schema,
+};
 
 /// An age header is read up to here: a hundred recipients and more.
 const HEADER_BYTES_MAX: u64 = 16 << 10;
@@ -68,8 +71,10 @@ pub struct Imported {
     pub user: String,
     /// Documents of the profile.
     pub documents: usize,
-    /// Whether its key needs a passphrase here.
+    /// Whether more than the permissions of its file protects its key here.
     pub protected: bool,
+    /// What protects it.
+    pub by: Protection,
 }
 
 impl Bundle {
@@ -134,7 +139,9 @@ impl Bundle {
         unpack(&path, &mut input, &header, &database, request.interrupt, on_progress)?;
         let documents = verify(&path, &database, &header.key, user)?;
         place(&database, &header.key, user, request)?;
-        Ok(Imported { user: user.to_string(), documents, protected: request.protect.is_some() })
+        let by = protection(request.paths, user)?;
+        let protected = by != Protection::Permissions;
+        Ok(Imported { user: user.to_string(), documents, protected, by })
     }
 
     fn decrypt(self, key: &BundleKey) -> Result<StreamReader<BufReader<File>>, BundleError> {
@@ -276,13 +283,7 @@ fn verify(path: &Path, database: &Path, key: &RootKey, user: &User) -> Result<us
     if !check.faults.is_empty() {
         return Err(bad("holds a damaged profile"));
     }
-    store.checkpoint().map_err(|error| failed(&store, error))?;
-    drop(store);
-    let mut log = database.as_os_str().to_owned();
-    log.push("-wal");
-    if fs::metadata(log).is_ok_and(|metadata| metadata.len() > 0) {
-        return Err(bad("cannot be written whole"));
-    }
+    store.close_whole()?;
     Ok(check.documents)
 }
 
@@ -342,7 +343,12 @@ fn is_kept_in(
             .open(passphrase)
             .map_err(|source| BundleError::Io { path: path.to_owned(), source })?,
         (Some(kept @ (Kept::Plain(_) | Kept::InKeyring(_))), None) => {
-            Some(kept.open(path, user, &NoPassphrase)?)
+            match kept.open(path, user, &NoPassphrase) {
+                Ok(key) => Some(key),
+                // A key that nothing opens any more is not this one.
+                Err(ProfileError::Keyring { source: KeyringError::Lost, .. }) => None,
+                Err(error) => return Err(error.into()),
+            }
         }
         _ => None,
     };

@@ -304,7 +304,7 @@ fn a_hostile_bundle_that_is_rightly_encrypted_is_refused() {
     };
     // A database of the right key, with a trigger of somebody else's.
     let evil = place.file("evil.db");
-    let store = ProfileStore::connect(evil.clone(), root.clone(), &user).unwrap();
+    let store = ProfileStore::connect_new(evil.clone(), root.clone(), &user).unwrap();
     let trigger = "CREATE TRIGGER evil AFTER INSERT ON document BEGIN
                    UPDATE document SET text = 'evil'; END";
     store.connection.execute_batch(trigger).unwrap();
