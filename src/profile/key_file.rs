@@ -219,7 +219,14 @@ pub(super) fn keep_otherwise(
         }
         _ => new.open(path, user, &NoPassphrase).map(Some),
     };
+    // What the key was asked for may have taken a while.
+    let lock = lock_folder(path);
+    let now = Kept::read(path).ok().flatten();
+    let is_unchanged = now.is_some_and(|now| now.to_bytes() == old.to_bytes());
     let replaced = match opened {
+        _ if lock.is_err() || !is_unchanged => {
+            Err(unusable(io::Error::other("the key was changed or destroyed meanwhile")))
+        }
         Ok(opened) if opened.as_ref() == Some(key) => {
             replace(path, &new.to_bytes()).map_err(unusable)
         }
@@ -254,6 +261,7 @@ pub(super) struct Destroyed {
 /// Takes the secret of a key file out of the keyring, overwrites the file with zeros and removes it.
 /// Overwriting may fail, for example on a file that its owner may not write; removing may not.
 pub(super) fn destroy(path: &Path) -> io::Result<Destroyed> {
+    let _lock = lock_folder(path)?;
     // First: the file tells the secret's name, so that a deletion that a crash ended can go on. A
     // file that others may read, or that holds no key, is destroyed all the same.
     let secret_left = Kept::read(path).ok().flatten().is_some_and(|kept| kept.discard());
@@ -288,6 +296,14 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<Option<File>> {
     let old = OpenOptions::new().write(true).open(path);
     beside(path, bytes)?.persist(path).map_err(|error| error.error)?;
     Ok(old.ok())
+}
+
+/// Held while a key file is changed or destroyed, so that a change never brings back what was
+/// destroyed meanwhile.
+fn lock_folder(path: &Path) -> io::Result<File> {
+    let folder = File::open(folder_of(path))?;
+    folder.lock()?;
+    Ok(folder)
 }
 
 /// Makes the name of a key file last.
@@ -361,6 +377,20 @@ mod tests {
         assert_eq!(read(&path, &user, &NoPassphrase).unwrap(), Some(first));
         assert_eq!(fs::metadata(&path).unwrap().len(), KEY_BYTES as u64);
         assert_eq!(files(&paths), 1);
+    }
+
+    /// The story: while `protect` works on its passphrase, the profile is deleted elsewhere.
+    #[test]
+    fn a_change_does_not_bring_back_a_key_that_was_destroyed_meanwhile() {
+        let (_folder, paths, user) = home();
+        let path = user.key_file(&paths);
+        let key = create(&path, &user, false, &NoPassphrase).unwrap();
+        let old = Kept::read(&path).unwrap().unwrap();
+        assert!(destroy(&path).unwrap().was_there);
+        let keep = Keep::Sealed("horse", Cost::LEAST);
+        let refused = keep_otherwise(&path, &user, &old, &key, keep).unwrap_err();
+        assert!(matches!(refused, ProfileError::Io { .. }), "{refused}");
+        assert!(!path.exists());
     }
 
     #[test]
