@@ -3,7 +3,7 @@
 //!
 //! One SQLCipher file per user, opened with a key derived from that user's root key. Every change
 //! of one source file is one transaction. This module never loads a model, never reads the
-//! person's files and never opens a socket.
+//! person's files and opens no socket but the keyring's, which is local.
 
 mod adapters;
 mod bundle;

@@ -21,7 +21,7 @@
 //! - `sampling`: many drafts at once
 //! - `real`: generate on the catalogue's models with real people's writing
 //! - `mistakes`: what a person does wrong gets an answer that helps
-//! - `offline`: no command but `model pull` opens a socket
+//! - `offline`: no command but `model pull` opens a network socket
 //!
 //! `support` runs the binary in a home of its own; `tiny` writes tiny models; `process_tree` runs a
 //! command and watches its descendants; `held_to_modes` binds a command to file modes even where
