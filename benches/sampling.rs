@@ -130,6 +130,7 @@ fn request() -> Request<'static> {
             repeat_window_tokens: 64,
             seed: 0,
         },
+        prefixes: None,
     }
 }
 

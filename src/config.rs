@@ -48,6 +48,7 @@ pub struct ModelConfig {
     pub context_tokens: u32,
     pub batch_tokens: u32,
     pub cache_type: String,
+    pub prefix_cache_mib_max: u32,
 }
 
 /// `[generate]`.
@@ -262,6 +263,12 @@ impl Config {
             "model.cache_type",
             &model.cache_type,
             "f32, f16 or q8_0",
+        )?;
+        range(
+            model.prefix_cache_mib_max <= 1 << 20,
+            "model.prefix_cache_mib_max",
+            &model.prefix_cache_mib_max,
+            "from 0 to 1048576",
         )?;
         range(
             tokens(reasoning_tokens),

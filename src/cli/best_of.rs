@@ -186,7 +186,7 @@ impl BestOf<'_> {
             Jury::Model(file) => Some(Model::load(self.model.runtime(), file)?),
         };
         let model = other.as_ref().unwrap_or(self.model);
-        let judge = Judge::new(model, self.request.threads, self.request.batch_tokens);
+        let mut judge = Judge::new(model, self.request.threads, self.request.batch_tokens);
         let case = Case { request: self.request.prompt, reference: None, passages };
         let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
         match judge.grade(&case, &answers, &INTERRUPT) {

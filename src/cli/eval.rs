@@ -54,8 +54,15 @@ pub(super) fn run(context: &Context, arguments: EvalArguments) -> Result<Option<
     )?;
     let model = Model::load(runtime, &file)?;
     if arguments.graders {
-        let judge = Judge::new(&model, threads, config.model.batch_tokens);
-        return eval_graders::run(context, &arguments, &manifest.name, &people, &judge, &embedder);
+        let mut judge = Judge::new(&model, threads, config.model.batch_tokens);
+        return eval_graders::run(
+            context,
+            &arguments,
+            &manifest.name,
+            &people,
+            &mut judge,
+            &embedder,
+        );
     }
     let plan = Plan {
         queries_per_task: arguments.queries as usize,

@@ -20,7 +20,7 @@ pub(super) fn run(
     arguments: &EvalArguments,
     model: &str,
     people: &[Person],
-    judge: &Judge<'_>,
+    judge: &mut Judge<'_>,
     embedder: &NamedEmbedder,
 ) -> Result<Option<Exit>, Error> {
     let plan = GradersPlan {

@@ -17,8 +17,8 @@ use crate::catalogue::ModelStore;
 use crate::config::Config;
 use crate::error::{Error, Exit, Explain};
 use crate::generate::{self, Draft, Event, Request, Timings, Usage, milliseconds};
-use crate::llama::{CacheType, Model, Runtime, Sampling, physical_cores};
-use crate::profile::{Hit, ProfileStore, User};
+use crate::llama::{self, CacheType, Model, Runtime, Sampling, physical_cores};
+use crate::profile::{Hit, Prefixes, ProfileStore, User};
 use crate::prompt::{LeftOut, Prompt};
 use crate::retrieve::{self, Query};
 use crate::task::Task;
@@ -125,7 +125,10 @@ pub(super) fn run(
         1 => Jury::Nobody,
         _ => Jury::of(&context)?,
     };
-    let (_, model_file) = ModelStore::new(&context.paths.models).resolve(&config.model.name)?;
+    let (manifest, model_file) =
+        ModelStore::new(&context.paths.models).resolve(&config.model.name)?;
+    let prefixes = store.as_ref().and_then(|store| prefixes(config, store, &manifest.sha256));
+    let request = Request { prefixes: prefixes.as_ref(), ..request };
     let mut timings = Timings::default();
     let retrieve_started = Instant::now();
     let mut runtime = None;
@@ -300,7 +303,15 @@ fn request<'a>(
             repeat_window_tokens: generate.repeat_window_tokens,
             seed,
         },
+        prefixes: None,
     })
+}
+
+/// The prompts that were read before by the model whose file has this hash.
+fn prefixes(config: &Config, store: &ProfileStore, sha256: &str) -> Option<Prefixes> {
+    let model = &config.model;
+    let identity = format!("{sha256} {} {}", model.cache_type, llama::VERSION);
+    store.prefixes(identity, u64::from(model.prefix_cache_mib_max) << 20)
 }
 
 /// A seed that differs from run to run; the time serves where the system has no randomness.
@@ -424,8 +435,10 @@ fn speed(draft: &Draft) -> String {
     let written = usage.reasoning_tokens + usage.answer_tokens;
     let writing_ms = (timings.total_ms - timings.first_token_ms).max(1.0);
     format!(
-        "{} prompt tokens, {written} written at {:.0} tokens/s, first after {:.1} s, {:.1} s in all",
+        "{} prompt tokens, {} of them read before, {written} written at {:.0} tokens/s, first after \
+         {:.1} s, {:.1} s in all",
         usage.prompt_tokens,
+        usage.cached_tokens,
         written as f64 / writing_ms * 1e3,
         timings.first_token_ms / 1e3,
         timings.total_ms / 1e3

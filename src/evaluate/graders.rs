@@ -166,7 +166,7 @@ type Grades = BTreeMap<Grader, BTreeMap<Text, f64>>;
 /// Those of the models.
 pub fn evaluate_graders(
     people: &[Person],
-    judge: &Judge<'_>,
+    judge: &mut Judge<'_>,
     embedder: &dyn Embed,
     plan: GradersPlan,
     interrupt: &AtomicBool,
@@ -232,7 +232,7 @@ impl<'a> Scene<'a> {
     /// `None` where the judge's context does not hold the texts, or `interrupt` was set.
     fn grade(
         &self,
-        judge: &Judge<'_>,
+        judge: &mut Judge<'_>,
         embedder: &dyn Embed,
         interrupt: &AtomicBool,
     ) -> Result<Option<Grades>, Error> {

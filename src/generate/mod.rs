@@ -7,6 +7,7 @@
 mod answer;
 mod decoder;
 mod draft;
+mod prefix;
 mod reasoning;
 mod schedule;
 mod stream;
@@ -19,7 +20,7 @@ use serde::Serialize;
 
 use crate::error::{Exit, Explain};
 use crate::llama::{CacheType, LlamaError, Message, Model, Room, Sampling, Token};
-use crate::profile::{Hit, ProfileError, ProfileStore};
+use crate::profile::{Hit, Prefixes, ProfileError, ProfileStore};
 use crate::prompt::{self, Measure, Parts, Prompt, PromptError};
 use crate::task::Task;
 
@@ -54,6 +55,8 @@ pub struct Request<'a> {
     pub threads: u32,
     /// How tokens are chosen.
     pub sampling: Sampling,
+    /// The prompts that were read before.
+    pub prefixes: Option<&'a Prefixes>,
 }
 
 /// A prompt and the seeds of the drafts that are wanted of it.
@@ -342,6 +345,7 @@ pub fn sample(
     let sink: RefCell<&mut OnEvent<'_>> = RefCell::new(on_event);
     let reading: Cell<(usize, Instant)> = Cell::new((0, Instant::now()));
     let read_ms: Vec<Cell<f64>> = orders.iter().map(|_| Cell::new(0.0)).collect();
+    let reused: Vec<Cell<usize>> = orders.iter().map(|_| Cell::new(0)).collect();
     let desk = Desk {
         model,
         interrupt,
@@ -363,13 +367,18 @@ pub fn sample(
             let event = Event::Reading { done, total: work[prompt].prompt.len() };
             (sink.borrow_mut())(DraftId { prompt, draft: 0 }, event);
         },
+        on_reused: &|prompt, n_tokens| reused[prompt].set(n_tokens),
+        prefixes: request.prefixes,
     };
     let written = schedule::run(&desk, session, &work)?;
     let finish = |prompt: usize, place: usize, written: Option<Written>| {
         let mut timings = clock.timings;
         timings.prefill_ms = read_ms[prompt].get();
         let seed = orders[prompt].seeds[place];
-        written.map(|written| finished(written, seed, Clock { timings, ..clock }))
+        written.map(|mut written| {
+            written.usage.cached_tokens = reused[prompt].get();
+            finished(written, seed, Clock { timings, ..clock })
+        })
     };
     Ok(written
         .into_iter()

@@ -18,7 +18,9 @@ use std::time::Instant;
 
 use super::DraftId;
 use super::decoder::{Banned, Decoder, Line};
+use super::prefix;
 use crate::llama::{Append, LlamaError, Model, Sampler, Sampling, Session, Token};
+use crate::profile::Prefixes;
 
 /// A prompt and the drafts that are wanted of it.
 pub(super) struct Work {
@@ -37,8 +39,12 @@ pub(super) struct Desk<'a, T> {
     pub(super) interrupt: &'a AtomicBool,
     /// Begins a draft.
     pub(super) begin: &'a dyn Fn(DraftId, Decoder<'a>) -> Writing<'a, T>,
-    /// Told the prompt, and how many of its tokens have been read.
+    /// Told the prompt, and how many of its tokens have been read, or need not be read.
     pub(super) on_reading: &'a dyn Fn(usize, usize),
+    /// Told the prompt, and how many of its tokens need not be read.
+    pub(super) on_reused: &'a dyn Fn(usize, usize),
+    /// What was read before.
+    pub(super) prefixes: Option<&'a Prefixes>,
 }
 
 /// Does all the work; the last sequence of `session` reads prompts, each of the others writes a
@@ -58,7 +64,9 @@ pub(super) fn run<'a, T>(
         reader: Reader::default(),
         results,
     };
+    schedule.begin_reading()?;
     while schedule.advance()? {}
+    schedule.keep_last();
     Ok(schedule.results)
 }
 
@@ -87,8 +95,12 @@ struct Reader {
     prompt: usize,
     /// Its drafts that have been begun.
     begun: usize,
+    /// How many of its tokens need not be read.
+    reused: usize,
     /// What the model expects after it, once it has been read.
     logits: Option<Vec<f32>>,
+    /// The one read last, all of whose drafts were begun, and what the model expects after it.
+    last: Option<(usize, Vec<f32>)>,
 }
 
 impl<'a, T> Schedule<'_, 'a, T> {
@@ -175,11 +187,51 @@ impl<'a, T> Schedule<'_, 'a, T> {
         }
         let is_done = |work: &Work| self.reader.begun == work.drafts.len();
         if self.work.get(self.reader.prompt).is_some_and(is_done) {
-            let next = self.reader.prompt + 1;
-            self.reader = Reader { prompt: next, ..Reader::default() };
-            self.session.truncate(self.reading(), 0)?;
+            self.turn_to_next()?;
         }
         Ok(())
+    }
+
+    /// Turns to the next prompt; what it begins with as the one before does stays.
+    fn turn_to_next(&mut self) -> Result<(), LlamaError> {
+        let this = self.reader.prompt;
+        if let Some(next) = self.work.get(this + 1) {
+            let alike = self.work[this].prompt.iter().zip(&next.prompt);
+            let n_alike = alike.take_while(|(a, b)| a == b).count();
+            self.reader = Reader { prompt: this + 1, ..Reader::default() };
+            self.session.truncate(self.reading(), n_alike.min(next.prompt.len() - 1))?;
+            return self.begin_reading();
+        }
+        let last = self.reader.logits.take().map(|logits| (this, logits));
+        self.reader = Reader { prompt: this + 1, last, ..Reader::default() };
+        Ok(())
+    }
+
+    /// Looks up what need not be read of the prompt.
+    fn begin_reading(&mut self) -> Result<(), LlamaError> {
+        let (reading, prompt) = (self.reading(), self.reader.prompt);
+        let Some(work) = self.work.get(prompt) else { return Ok(()) };
+        let mut n_reused = self.session.len(reading);
+        if let Some(prefixes) = self.desk.prefixes.filter(|_| n_reused == 0) {
+            let room = self.session.capacity().saturating_sub(self.reserved());
+            (n_reused, self.reader.logits) =
+                prefix::fetch(prefixes, &mut self.session, reading, &work.prompt, room);
+        }
+        self.reader.reused = n_reused;
+        if n_reused > 0 {
+            (self.desk.on_reused)(prompt, n_reused);
+            (self.desk.on_reading)(prompt, n_reused);
+        }
+        Ok(())
+    }
+
+    /// Keeps the prompt that was read last. Only now: nobody waits for a token any more.
+    fn keep_last(&mut self) {
+        let reading = self.reading();
+        let Some((prompt, logits)) = self.reader.last.take() else { return };
+        if let Some(prefixes) = self.desk.prefixes {
+            prefix::keep(prefixes, &self.session, reading, &self.work[prompt].prompt, logits);
+        }
     }
 
     /// Lets the draft of a sequence go on until it wants a token or ends.
@@ -216,9 +268,11 @@ impl<'a, T> Schedule<'_, 'a, T> {
     /// The prompt that is to be read, or read on, where there is room for it and a draft of it.
     fn next_to_read(&self) -> Option<&[Token]> {
         let work = self.work.get(self.reader.prompt)?;
-        let is_begun = !self.session.is_empty(self.reading());
-        let needed = work.prompt.len() + work.draft_tokens_max;
-        let fits = is_begun || self.reserved() + needed <= self.session.capacity();
+        let n_held = self.session.len(self.reading());
+        // What is reserved counts a prompt of which anything is held.
+        let prompt_tokens = if n_held == 0 { work.prompt.len() } else { 0 };
+        let needed = self.reserved() + prompt_tokens + work.draft_tokens_max;
+        let fits = n_held > self.reader.reused || needed <= self.session.capacity();
         let is_read = self.reader.logits.is_some();
         (fits && !is_read && !self.is_interrupted()).then_some(&work.prompt)
     }

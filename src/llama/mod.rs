@@ -4,9 +4,14 @@
 //! tokens on it; a [`Sampler`] picks the next one; an [`Embedder`] turns texts into vectors. Nothing
 //! here knows of prompts, profiles or terminals: tokens, texts and logits only.
 
+/// The bindings that this program is written for, and so the llama.cpp in them: what one computed,
+/// another need not understand.
+pub const VERSION: &str = "llama-cpp-2 0.1.160";
+
 mod chat;
 mod embedder;
 mod error;
+mod memory_file;
 mod model;
 mod sampler;
 mod session;
@@ -19,3 +24,13 @@ pub use llama_cpp_2::token::LlamaToken as Token;
 pub use model::{Model, Runtime, physical_cores};
 pub use sampler::{Sampler, Sampling};
 pub use session::{Append, CacheType, Room, Session, log_sum_exp, logit};
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_is_the_one_that_is_pinned() {
+        let version = super::VERSION.split(' ').next_back().unwrap_or_default();
+        let pinned = format!("llama-cpp-2 = {{ version = \"={version}\"");
+        assert!(include_str!("../../Cargo.toml").contains(&pinned));
+    }
+}

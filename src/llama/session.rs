@@ -9,6 +9,7 @@ use std::ops::Range;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::llama_batch::LlamaBatch;
 
+use super::memory_file::MemoryFile;
 use super::{LlamaError, Token};
 
 /// Tokens of a text that are scored in one batch: all their logits are held at once.
@@ -292,6 +293,36 @@ impl<'model> Session<'model> {
         self.sequences[to].n_tokens = self.len(from);
         self.sequences[to].rows = self.sequences[from].rows.clone();
         Ok(())
+    }
+
+    /// The keys and values of a sequence, for [`Self::restore`] in a session of the same model with
+    /// the same [`CacheType`]. `None` where there is no place to put them.
+    #[must_use]
+    pub fn snapshot(&self, sequence: usize) -> Option<Vec<u8>> {
+        let id = i32::try_from(sequence).ok()?;
+        let file = MemoryFile::create().ok()?;
+        self.context.state_seq_save_file(file.path(), id, &[]).ok()?;
+        file.into_bytes().ok()
+    }
+
+    /// Makes an empty sequence what another one of `n_tokens` tokens was when `snapshot` was taken of
+    /// it; whether that was possible. The snapshot must be one that [`Self::snapshot`] gave: what it
+    /// says of itself is checked, the numbers in it are not.
+    pub fn restore(&mut self, sequence: usize, n_tokens: usize, snapshot: &[u8]) -> bool {
+        let Ok(id) = i32::try_from(sequence) else { return false };
+        let Ok(file) = MemoryFile::holding(snapshot) else { return false };
+        if n_tokens > self.capacity() || !self.is_empty(sequence) {
+            return false;
+        }
+        let is_read = self.context.state_seq_load_file(file.path(), id, 0).is_ok();
+        let n_held = self.context.kv_cache_seq_pos_max(id) + 1;
+        if is_read && usize::try_from(n_held) == Ok(n_tokens) {
+            self.sequences[sequence] = Sequence { n_tokens, rows: 0..0 };
+            return true;
+        }
+        // What llama.cpp had read of it goes.
+        let _ = self.context.kv_cache_seq_rm(id, None, None);
+        false
     }
 
     /// Cuts a sequence back to its first `length` tokens; to go on, append at least one.

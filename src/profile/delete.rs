@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::store::no_such_user;
-use super::{ProfileError, User, key_file};
+use super::{ProfileError, User, key_file, prefixes};
 use crate::paths::Paths;
 
 /// What was deleted.
@@ -115,7 +115,9 @@ fn is_a_file_of_ours(what: &str, rest: &str) -> bool {
     };
     !what.is_empty()
         || ["db", "db-wal", "db-shm", "db-journal", "key"].contains(&rest)
-        || ["key.", "export-", "import-", "create-"].iter().any(|kind| is_temporary(kind))
+        || ["key.", "export-", "import-", "create-", prefixes::FOLDER]
+            .iter()
+            .any(|kind| is_temporary(kind))
 }
 
 /// Removes a file or a folder; one that has gone already is fine.

@@ -1,7 +1,7 @@
 //! Forgetting: documents go, with everything that was derived from them, in one transaction.
 //!
-//! Passages, index entries, vectors and signatures go with their document; adapters that learned
-//! from it become invalid; sources that are left without a document go too, so that not even the
+//! Passages, index entries, vectors and signatures go with their document, and every prompt that a
+//! model has read; adapters that learned from it become invalid; sources that are left without a document go too, so that not even the
 //! names of the files stay. The hash of each text is remembered, so that the next ingest does not
 //! bring it back. Near copies in files that are read again count as other texts.
 
@@ -12,7 +12,7 @@ use jiff::civil::Date;
 use rusqlite::{Transaction, TransactionBehavior};
 use serde::Serialize;
 
-use super::{ProfileError, ProfileStore, adapters, delete};
+use super::{ProfileError, ProfileStore, adapters, delete, prefixes};
 
 /// Which documents: those that fit every kind of condition given, and of each kind any one. No
 /// condition selects nothing.
@@ -72,6 +72,7 @@ impl ProfileStore {
             .iter()
             .map(|id| self.document(id).map(|document| document.id))
             .collect::<Result<_, _>>()?;
+        let path = self.path.clone();
         let result = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -79,6 +80,7 @@ impl ProfileStore {
                 let forgotten = Removal::of(&transaction, selection, &ids)?.run(how.allow_again)?;
                 // Otherwise it is dropped, and nothing has happened.
                 if !how.dry_run {
+                    prefixes::remove_all(&path);
                     transaction.commit()?;
                 }
                 Ok(forgotten)
@@ -88,6 +90,7 @@ impl ProfileStore {
             return Err(ProfileError::NothingToForget { user: self.user().to_string() });
         }
         if !how.dry_run {
+            prefixes::remove_all(&self.path);
             // Best effort: what is gone is gone from every query already.
             let _ = self.checkpoint();
             for copy in delete::beside(&self.path, "export-").unwrap_or_default() {

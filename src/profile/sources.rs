@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Row, TransactionBehavior, params};
 
 use super::adapters::invalidate_orphans;
 use super::change::{Applied, Change, CutDocument, remove_unless_elsewhere};
-use super::{NewDocument, ProfileError, ProfileStore, Source, Stamp};
+use super::{NewDocument, ProfileError, ProfileStore, Source, Stamp, prefixes};
 
 impl ProfileStore {
     /// The stamp with which `place` was ingested last; `None` where it never was.
@@ -108,7 +108,11 @@ impl ProfileStore {
                 transaction.commit()?;
                 Ok(applied)
             });
-        result.map_err(|error| self.failed(error))
+        let applied = result.map_err(|error| self.failed(error))?;
+        if applied.iter().any(|applied| applied.removed > 0) {
+            prefixes::remove_all(&self.path);
+        }
+        Ok(applied)
     }
 
     /// Removes the sources at `places`, in one transaction, with every document that no other
@@ -146,7 +150,11 @@ impl ProfileStore {
                 transaction.commit()?;
                 Ok(applied)
             });
-        result.map_err(|error| self.failed(error))
+        let applied = result.map_err(|error| self.failed(error))?;
+        if applied.removed > 0 {
+            prefixes::remove_all(&self.path);
+        }
+        Ok(applied)
     }
 }
 

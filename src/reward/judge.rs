@@ -104,6 +104,15 @@ pub struct Judge<'model> {
     labels: [Vec<Token>; LABELS.len()],
     /// Every token that begins with a digit.
     digits: Vec<Token>,
+    /// What was graded last: the next case begins alike, with the rubric at least.
+    desk: Option<Desk<'model>>,
+}
+
+/// A session whose last sequence holds what the prompts of a case begin with.
+#[derive(Debug)]
+struct Desk<'model> {
+    session: Session<'model>,
+    shared: Vec<Token>,
 }
 
 impl<'model> Judge<'model> {
@@ -119,7 +128,7 @@ impl<'model> Judge<'model> {
         let n_vocab = i32::try_from(model.vocabulary_size()).unwrap_or(i32::MAX);
         let digits = (0..n_vocab).map(Token::new).filter(begins_with_digit).collect();
         let labels = LABELS.map(|(label, _)| model.tokenize(&format!(" {label}")));
-        Self { model, threads, batch_tokens, labels, digits }
+        Self { model, threads, batch_tokens, labels, digits, desk: None }
     }
 
     /// Grades `answers`, in order; `None` where `interrupt` was set before all were graded.
@@ -128,7 +137,7 @@ impl<'model> Judge<'model> {
     /// [`LlamaError`], above all [`LlamaError::ContextFull`] where the model was trained for less
     /// than the prompt takes.
     pub fn grade(
-        &self,
+        &mut self,
         case: &Case<'_>,
         answers: &[&str],
         interrupt: &AtomicBool,
@@ -136,18 +145,22 @@ impl<'model> Judge<'model> {
         let prompts: Vec<Vec<Token>> =
             answers.iter().map(|answer| self.prompt(case, answer)).collect();
         let n_shared = shared_beginning(&prompts);
+        if prompts.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        if interrupt.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        // A desk that an error or an interruption left behind is not used again.
+        let mut desk = self.set_up(&prompts, n_shared)?;
         let mut verdicts = Vec::with_capacity(answers.len());
-        let mut session: Option<Session<'_>> = None;
         for some in prompts.chunks(ANSWERS_AT_ONCE) {
             if interrupt.load(Ordering::Relaxed) {
                 return Ok(None);
             }
-            let session = match &mut session {
-                Some(session) => session,
-                None => session.insert(self.open(&prompts, n_shared)?),
-            };
-            verdicts.extend(self.grade_some(session, n_shared, some)?);
+            verdicts.extend(self.grade_some(&mut desk.session, n_shared, some)?);
         }
+        self.desk = Some(desk);
         Ok(Some(verdicts))
     }
 
@@ -177,31 +190,51 @@ impl<'model> Judge<'model> {
     }
 
     /// A session that holds what all prompts begin with, in its last sequence, and has room for the
-    /// rest of as many as are graded at once.
-    fn open(&self, prompts: &[Vec<Token>], n_shared: usize) -> Result<Session<'model>, LlamaError> {
+    /// rest of as many as are graded at once. The one of the case before where it is large enough:
+    /// what both begin with is not read again.
+    fn set_up(
+        &mut self,
+        prompts: &[Vec<Token>],
+        n_shared: usize,
+    ) -> Result<Desk<'model>, LlamaError> {
+        let room = self.room(prompts, n_shared)?;
+        let is_roomy = |desk: &Desk<'_>| {
+            desk.session.sequences() >= room.sequences as usize
+                && desk.session.capacity() >= room.tokens as usize
+        };
+        let mut desk = match self.desk.take().filter(is_roomy) {
+            Some(desk) => desk,
+            None => Desk { session: self.model.session(room, self.threads)?, shared: Vec::new() },
+        };
+        let shared = &prompts[0][..n_shared];
+        let n_alike = desk.shared.iter().zip(shared).take_while(|(a, b)| a == b).count();
+        let last = desk.session.sequences() - 1;
+        desk.session.truncate(last, n_alike)?;
+        desk.session.extend(last, &shared[n_alike..], &mut |_| true)?;
+        desk.shared = shared.to_vec();
+        Ok(desk)
+    }
+
+    /// # Errors
+    /// [`LlamaError::ContextFull`] where a prompt is longer than what the model was trained for.
+    fn room(&self, prompts: &[Vec<Token>], n_shared: usize) -> Result<Room, LlamaError> {
         let n_sequences = prompts.len().min(ANSWERS_AT_ONCE);
         let label_tokens = self.labels.iter().map(Vec::len).max().unwrap_or(0);
         let own = |prompt: &Vec<Token>| prompt.len() - n_shared + label_tokens;
         let needed = |prompts: &[Vec<Token>]| prompts.iter().map(own).sum::<usize>();
         let own = prompts.chunks(ANSWERS_AT_ONCE).map(needed).max().unwrap_or(0);
         let tokens = (n_shared + own).next_multiple_of(CONTEXT_STEP_TOKENS);
-        let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(0) + label_tokens;
         let trained = self.model.context_tokens_trained();
         if longest > trained as usize {
             return Err(LlamaError::ContextFull { context_tokens: trained });
         }
-        let room = Room {
-            tokens,
+        Ok(Room {
+            tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
             sequences: u32::try_from(n_sequences + 1).unwrap_or(u32::MAX),
             batch_tokens: self.batch_tokens.max(u32::try_from(label_tokens).unwrap_or(u32::MAX)),
             cache: CacheType::default(),
-        };
-        let mut session = self.model.session(room, self.threads)?;
-        if let Some(prompt) = prompts.first() {
-            session.extend(n_sequences, &prompt[..n_shared], &mut |_| true)?;
-        }
-        Ok(session)
+        })
     }
 
     /// Grades as many answers as the session has sequences for.

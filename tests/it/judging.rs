@@ -20,7 +20,7 @@ fn case<'a>(reference: Option<&'a str>, passages: &'a [String]) -> Case<'a> {
     Case { request: "a note about the kettle", reference, passages }
 }
 
-fn grade(judge: &Judge<'_>, case: &Case<'_>, answers: &[&str]) -> Vec<Verdict> {
+fn grade(judge: &mut Judge<'_>, case: &Case<'_>, answers: &[&str]) -> Vec<Verdict> {
     judge.grade(case, answers, &AtomicBool::new(false)).unwrap().unwrap()
 }
 
@@ -39,24 +39,27 @@ fn an_answer_is_graded_alike_alone_and_among_others() {
         let answers = answers();
         let answers: Vec<&str> = answers.iter().map(String::as_str).collect();
         let passages = ["The kettle sings.".to_owned(), "Tea at four.".to_owned()];
-        for case in [case(Some("The kettle is on."), &[]), case(None, &passages)] {
-            // Batches that hold several answers, and that an answer does not fit into.
-            for batch_tokens in [512, 32] {
-                let judge = Judge::new(&model, 2, batch_tokens);
-                let together = grade(&judge, &case, &answers);
+        // Batches that hold several answers, and that an answer does not fit into.
+        for batch_tokens in [512, 32] {
+            // One judge for all cases, and a fresh one for each answer.
+            let mut judge = Judge::new(&model, 2, batch_tokens);
+            for case in [case(Some("The kettle is on."), &[]), case(None, &passages)] {
+                let together = grade(&mut judge, &case, &answers);
                 assert_eq!(together.len(), answers.len());
                 let grades = together.iter().map(|verdict| verdict.expected);
                 let (least, most) =
                     (grades.clone().fold(1.0, f64::min), grades.fold(0.0, f64::max));
                 assert!(most - least > 4.0 * TOLERANCE, "{least} to {most}");
                 for (answer, found) in answers.iter().zip(&together) {
-                    assert_near(found, &grade(&judge, &case, &[answer])[0]);
+                    let mut alone = Judge::new(&model, 2, batch_tokens);
+                    assert_near(found, &grade(&mut alone, &case, &[answer])[0]);
+                    assert_near(found, &grade(&mut judge, &case, &[answer])[0]);
                     assert!((found.likelihoods.iter().sum::<f64>() - 1.0).abs() < 1e-9);
                 }
             }
         }
-        let judge = Judge::new(&model, 2, 512);
-        assert!(grade(&judge, &case(None, &[]), &[]).is_empty());
+        let mut judge = Judge::new(&model, 2, 512);
+        assert!(grade(&mut judge, &case(None, &[]), &[]).is_empty());
         let interrupted = judge.grade(&case(None, &[]), &answers, &AtomicBool::new(true));
         assert!(interrupted.unwrap().is_none());
     }
@@ -72,8 +75,8 @@ fn a_label_counts_as_a_whole() {
     let Some(seven) = seven else { panic!("the tiny vocabulary has digits") };
     let path = home.write("sure.gguf", &tiny::always(seven).with_context(8192).to_bytes());
     let model = Model::load(runtime(), &path).unwrap();
-    let judge = Judge::new(&model, 1, 512);
-    let verdict = grade(&judge, &case(Some("x"), &[]), &["y"])[0];
+    let mut judge = Judge::new(&model, 1, 512);
+    let verdict = grade(&mut judge, &case(Some("x"), &[]), &["y"])[0];
     assert_eq!(verdict.likeliest, 0.7);
 }
 

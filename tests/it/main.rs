@@ -16,6 +16,7 @@
 //! - `retrieval`: search by words and by meaning, explained; the index follows the profile
 //! - `metrics`: ROUGE, METEOR and chrF are those of the field's own programs
 //! - `writing`: generate on a tiny model: the contract, prompts, stops, seeds
+//! - `prefixes`: a prompt that was read before is not read again
 //! - `evaluation`: what retrieval and grades are worth, on a small data set
 //! - `judging`: grades read from the logits
 //! - `sampling`: many drafts at once
@@ -53,6 +54,7 @@ mod models;
 // It watches the system calls of Linux.
 #[cfg(target_os = "linux")]
 mod offline;
+mod prefixes;
 mod privacy;
 #[cfg(target_os = "linux")]
 mod process_tree;

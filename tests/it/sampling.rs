@@ -44,6 +44,7 @@ fn request(batch_tokens: u32) -> Request<'static> {
             repeat_window_tokens: 16,
             seed: 0,
         },
+        prefixes: None,
     }
 }
 

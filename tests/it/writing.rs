@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::{Home, Said};
 use crate::tiny::{self, Gguf};
 
-fn with_profile() -> Home {
+pub fn with_profile() -> Home {
     let home = Home::with_tiny_model();
     // Room for the instructions and two passages, a token a character.
     let roomy = home.write("roomy.gguf", &tiny::llama().with_context(4096).to_bytes());
