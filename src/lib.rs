@@ -7,6 +7,7 @@
 //! - [`paths`]: where configuration, models, profiles and keys live
 //! - [`config`]: defaults < config file < environment
 //! - [`gguf`]: model files read and checked over a memory map
+//! - [`ggml`]: ggml's own bindings: weights into other types
 //! - [`convert`]: published embedding models into GGUF
 //! - [`llama`]: model, session, sampler, embedder on llama.cpp
 //! - [`catalogue`]: models by name
@@ -20,9 +21,10 @@
 //! - [`metrics`]: how near a text comes to another, or to a person's style
 //! - [`reward`]: how good an answer is
 //! - [`evaluate`]: systems side by side on people's held-out writing
+//! - [`tune`]: the weight types that this machine runs fastest
 //! - [`cli`]: the command line
 //!
-//! Invariants: `unsafe` stands only where the model file is mapped; a model file is checked before
+//! Invariants: `unsafe` stands only in `ggml` and where the model file is mapped; a model file is checked before
 //! llama.cpp sees it; profile, ingest, prompt and retrieve never load a model; files of foreign
 //! formats are parsed in child processes; only `model pull` opens a network socket; private text is
 //! never on the disk in plain, nor in a log.
@@ -31,6 +33,8 @@ pub mod error;
 pub mod paths;
 pub mod config;
 pub mod gguf;
+#[allow(unsafe_code)]
+pub mod ggml;
 pub mod convert;
 pub mod llama;
 pub mod catalogue;
@@ -44,4 +48,5 @@ pub mod generate;
 pub mod metrics;
 pub mod reward;
 pub mod evaluate;
+pub mod tune;
 pub mod cli;

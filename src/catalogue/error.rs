@@ -50,6 +50,12 @@ pub enum CatalogueError {
         /// The file's.
         found: String,
     },
+    /// What tuning kept is not what it was.
+    #[error("a tuned file of {name} was damaged or replaced")]
+    TunedHashMismatch {
+        /// The model's name.
+        name: String,
+    },
     /// What a source serves is not what was announced.
     #[error("what was obtained for {name} has SHA-256 {found}, announced was {expected}")]
     NotAsAnnounced {
@@ -125,7 +131,9 @@ impl Explain for CatalogueError {
             Self::Unknown { .. } => "no_such_model",
             Self::BadReference { .. } => "bad_model_reference",
             Self::NameTaken { .. } => "model_name_taken",
-            Self::HashMismatch { .. } | Self::NotAsAnnounced { .. } => "hash_mismatch",
+            Self::HashMismatch { .. }
+            | Self::TunedHashMismatch { .. }
+            | Self::NotAsAnnounced { .. } => "hash_mismatch",
             Self::Pip { .. } | Self::Wheel { .. } | Self::Download { .. } => "download_failed",
             Self::NotAnnounced { .. } => "no_hash_announced",
             Self::Unusable(error) => error.kind(),
@@ -140,6 +148,7 @@ impl Explain for CatalogueError {
             Self::NotPulled { .. } | Self::Unknown { .. } => Exit::NotFound,
             Self::BadReference { .. } | Self::NameTaken { .. } => Exit::Usage,
             Self::HashMismatch { .. }
+            | Self::TunedHashMismatch { .. }
             | Self::NotAsAnnounced { .. }
             | Self::Unusable(_)
             | Self::Wheel { .. } => Exit::InvalidData,
@@ -171,6 +180,10 @@ impl Explain for CatalogueError {
             Self::HashMismatch { name, .. } => format!(
                 "The file is damaged or was replaced. Run `restpg-edge model remove {name}` and \
                  pull it again."
+            ),
+            Self::TunedHashMismatch { name } => format!(
+                "Run `restpg-edge model tune {name}` again, or `restpg-edge model tune --reset {name}` \
+                 to go back to what was pulled."
             ),
             Self::NotAsAnnounced { .. } => {
                 "Nothing of it was kept. Pull again; if it happens again, \

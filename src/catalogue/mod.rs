@@ -9,6 +9,7 @@ mod error;
 mod hash;
 mod pull;
 mod python_package;
+mod tuned;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,6 +22,7 @@ use crate::gguf::TensorType;
 pub use error::CatalogueError;
 use hash::sha256_of_file;
 pub use pull::{Origin, Progress, Pull, pull};
+pub use tuned::{Kept, Rates, Resolved, TunedRow, Tuning, Use, Workshop};
 
 const CATALOGUE: &str = include_str!("../../models/catalogue.toml");
 
@@ -280,10 +282,19 @@ impl ModelStore {
                 found,
             });
         }
+        for kept in self.tuning(&manifest.sha256).iter().flat_map(Tuning::files) {
+            let file = self.file_of(&kept.sha256);
+            let found = sha256_of_file(&file, &mut |_| on_bytes(manifest.size_bytes))
+                .map_err(|source| CatalogueError::io(&file, source))?;
+            if found != kept.sha256 {
+                return Err(CatalogueError::TunedHashMismatch { name: name.to_owned() });
+            }
+        }
         Ok(manifest)
     }
 
-    /// Removes the name, and the file where no other name uses it. Returns the bytes freed.
+    /// Removes the name, and the file where no other name uses it, with what tuning made of it.
+    /// Returns the bytes freed.
     ///
     /// # Errors
     /// As [`Self::resolve`], and [`CatalogueError::Io`].
@@ -305,8 +316,9 @@ impl ModelStore {
         if installed.values().any(|other| other.sha256 == manifest.sha256) {
             return Ok(0);
         }
+        let freed_bytes = self.forget_tuning(&manifest.sha256)?;
         remove(&self.file_of(&manifest.sha256))?;
-        Ok(manifest.size_bytes)
+        Ok(freed_bytes + manifest.size_bytes)
     }
 
     fn file_of(&self, sha256: &str) -> PathBuf {

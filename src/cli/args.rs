@@ -170,6 +170,15 @@ pub(super) enum ModelCommand {
         #[arg(long, value_name = "N")]
         context: Option<u32>,
     },
+    /// Find the weight types that this machine runs a model fastest with
+    #[command(after_help = "Examples:\n  \
+        restpg-edge model tune smollm2-135m-instruct\n  \
+        restpg-edge model tune --reset smollm2-135m-instruct\n\n\
+        Each choice is made of the model's file and measured in turns with it; this takes minutes \
+        for a small model. The fastest that loses no more than --max-loss is kept beside the file \
+        and used in its place, for one draft and for many at once apart; `model show` has the \
+        table. It needs room for three copies of the model meanwhile.")]
+    Tune(TuneArguments),
     /// Recompute the hash of a model's file
     Verify {
         /// Its name
@@ -180,6 +189,28 @@ pub(super) enum ModelCommand {
         /// Its name
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TuneArguments {
+    /// Its name
+    pub(super) name: String,
+    /// How much more perplexity on a neutral text a choice may have, as a part of the model's own
+    #[arg(long, value_name = "X", default_value_t = 0.02, value_parser = parse_loss)]
+    pub(super) max_loss: f32,
+    /// How often each choice is measured; medians count
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(super) rounds: u32,
+    /// Go back to the model as it was pulled
+    #[arg(long, conflicts_with_all = ["max_loss", "rounds"])]
+    pub(super) reset: bool,
+}
+
+fn parse_loss(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(loss) if (0.0..=1.0).contains(&loss) => Ok(loss),
+        _ => Err("it must be from 0 to 1".into()),
+    }
 }
 
 /// What the matrices of a converted model become.

@@ -13,7 +13,7 @@ use super::best_of::{BestOf, Graded, Jury};
 use super::interrupt::{self, INTERRUPT};
 use super::output::Output;
 use super::retrieval;
-use crate::catalogue::ModelStore;
+use crate::catalogue::{ModelStore, Use};
 use crate::config::Config;
 use crate::error::{Error, Exit, Explain};
 use crate::generate::{self, Draft, Event, Request, Timings, Usage, milliseconds};
@@ -125,9 +125,13 @@ pub(super) fn run(
         1 => Jury::Nobody,
         _ => Jury::of(&context)?,
     };
-    let (manifest, model_file) =
-        ModelStore::new(&context.paths.models).resolve(&config.model.name)?;
-    let prefixes = store.as_ref().and_then(|store| prefixes(config, store, &manifest.sha256));
+    let purpose = if arguments.best_of == 1 { Use::Generate } else { Use::Sample };
+    let resolved = ModelStore::new(&context.paths.models).resolve_for(
+        &config.model.name,
+        purpose,
+        llama::VERSION,
+    )?;
+    let prefixes = store.as_ref().and_then(|store| prefixes(config, store, &resolved.sha256));
     let request = Request { prefixes: prefixes.as_ref(), ..request };
     let mut timings = Timings::default();
     let retrieve_started = Instant::now();
@@ -155,7 +159,7 @@ pub(super) fn run(
         Some(runtime) => runtime,
         None => Runtime::start()?,
     };
-    let model = Model::load(runtime, &model_file)?;
+    let model = Model::load(runtime, &resolved.file)?;
     timings.load_ms = milliseconds(load_started);
     let composed = generate::compose(&model, &request, &hits)?;
     bar.set_message("reading");

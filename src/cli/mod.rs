@@ -15,6 +15,7 @@ mod ingest_report;
 mod interrupt;
 mod logs;
 mod model;
+mod model_tune;
 mod output;
 mod profile;
 mod profile_arguments;

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::Context;
 use super::args::{ModelCommand, WeightArgument};
 use super::interrupt::{self, INTERRUPT};
+use super::model_tune;
 use super::output::megabytes;
-use crate::catalogue::{self, Manifest, ModelStore, Origin, Pull, WeightType};
+use crate::catalogue::{self, Manifest, ModelStore, Origin, Pull, Tuning, WeightType};
 use crate::error::{Error, Exit};
 use crate::gguf::{self, CheckedModel, ModelFile};
 
@@ -33,6 +34,7 @@ pub(super) fn run(context: &Context, command: ModelCommand) -> Result<Option<Exi
         }
         ModelCommand::List => list(context, &store)?,
         ModelCommand::Show { name, context: tokens } => show(context, &store, &name, tokens)?,
+        ModelCommand::Tune(arguments) => return model_tune::run(context, &store, &arguments),
         ModelCommand::Verify { name } => verify(context, &store, &name)?,
         ModelCommand::Remove { name } => {
             let freed_bytes = store.remove(&name)?;
@@ -135,6 +137,7 @@ fn show(
         license: catalogue::entry(name).map(|entry| entry.license),
         context_tokens: context_tokens.unwrap_or(configured),
         types: tensor_types(&checked),
+        tuning: store.tuning(&manifest.sha256),
         manifest,
         path,
         checked,
@@ -153,6 +156,7 @@ struct Shown<'map> {
     checked: CheckedModel<'map>,
     types: BTreeMap<String, (usize, u64)>,
     context_tokens: u32,
+    tuning: Option<Tuning>,
 }
 
 impl Shown<'_> {
@@ -188,6 +192,7 @@ impl Shown<'_> {
                 "context_tokens": self.context_tokens,
                 "cache_bytes": self.cache_bytes(),
             },
+            "tuning": self.tuning.as_ref().map(model_tune::object),
             "metadata": metadata,
         })
     }
@@ -221,6 +226,10 @@ impl Shown<'_> {
         lines.extend(self.types.iter().map(|(kind, (count, bytes))| {
             format!("tensors       {count:>4} {kind:<8} {}", megabytes(*bytes))
         }));
+        if let Some(tuning) = &self.tuning {
+            lines.push(String::new());
+            lines.extend(model_tune::lines(tuning));
+        }
         lines.push(String::new());
         lines.extend(self.checked.header.metadata().iter().map(|(key, value)| {
             let shown: String = value.display().escape_debug().collect();

@@ -67,8 +67,15 @@ impl TensorType {
     }
 
     /// The format's number.
-    pub(super) fn number(self) -> u32 {
+    #[must_use]
+    pub fn number(self) -> u32 {
         (0..).find(|&number| Self::from_number(number) == Some(self)).unwrap_or_default()
+    }
+
+    /// Elements of one block: rows are whole numbers of it.
+    #[must_use]
+    pub fn block_elements(self) -> usize {
+        self.block().0
     }
 
     /// Elements and bytes of one block.

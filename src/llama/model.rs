@@ -121,6 +121,13 @@ impl Model {
         chat::render(&self.inner, &self.layout, &self.unwanted, messages, opening)
     }
 
+    /// What a text begins with, where the model was trained with such a token.
+    #[must_use]
+    pub fn beginning(&self) -> Option<Token> {
+        let vocab = self.inner.vocab();
+        vocab.should_add_bos().then(|| vocab.bos())
+    }
+
     /// Appends the bytes of `token` to `bytes`; special tokens have none.
     pub fn append_piece(&self, token: Token, bytes: &mut Vec<u8>) {
         self.inner.vocab().token_to_piece_into(token, bytes, false, None);

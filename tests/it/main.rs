@@ -19,6 +19,7 @@
 //! - `prefixes`: a prompt that was read before is not read again
 //! - `evaluation`: what retrieval and grades are worth, on a small data set
 //! - `judging`: grades read from the logits
+//! - `tuning`: other weight types, and what stands in for a model
 //! - `sampling`: many drafts at once
 //! - `real`: generate on the catalogue's models with real people's writing
 //! - `mistakes`: what a person does wrong gets an answer that helps
@@ -65,5 +66,6 @@ mod sampling;
 mod support;
 mod tidy;
 mod tiny;
+mod tuning;
 mod watching;
 mod writing;
