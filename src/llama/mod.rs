@@ -9,8 +9,10 @@
 pub const VERSION: &str = "llama-cpp-2 0.1.160";
 
 mod chat;
+mod device;
 mod embedder;
 mod error;
+mod memory;
 mod memory_file;
 mod model;
 mod sampler;
@@ -18,10 +20,12 @@ mod session;
 mod wordpiece;
 
 pub use chat::{Message, Role};
+pub use device::{Device, DeviceKind, devices, layers_that_fit, memory_available_bytes};
 pub use embedder::Embedder;
 pub use error::LlamaError;
 pub use llama_cpp_2::token::LlamaToken as Token;
-pub use model::{Model, Runtime, physical_cores};
+pub use memory::MemoryEstimate;
+pub use model::{Model, Runtime, gpu_layers, physical_cores};
 pub use sampler::{Sampler, Sampling};
 pub use session::{Append, CacheType, Room, Session, log_sum_exp, logit};
 

@@ -12,8 +12,13 @@ use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 
 use super::chat::{self, Message};
-use super::{CacheType, LlamaError, Room, Session, Token};
-use crate::gguf::{self, Hyperparameters, ModelFile};
+use super::device::{self, DeviceKind};
+use super::{CacheType, LlamaError, Room, Session, Token, memory};
+use crate::gguf::{self, CheckedModel, Hyperparameters, ModelFile};
+
+/// The context and the batch that a GPU is to have room for.
+const GPU_CONTEXT_TOKENS: u32 = 8192;
+const GPU_BATCH_TOKENS: u32 = 512;
 
 /// llama.cpp, started once in a process and shared by the models in it. Its log goes to `tracing`.
 #[derive(Debug, Clone)]
@@ -30,11 +35,28 @@ impl Runtime {
     /// [`LlamaError::Backend`] where it has been started before.
     pub fn start() -> Result<Self, LlamaError> {
         send_logs_to_tracing(LogOptions::default());
+        load_backends();
         LlamaBackend::init()
             .map(|backend| Self(Arc::new(backend)))
             .map_err(|error| LlamaError::Backend { reason: error.to_string() })
     }
 }
+
+/// In a build that finds its backends when it runs: those in the folder of the program, else where
+/// the build put them.
+#[cfg(feature = "dynamic-backends")]
+fn load_backends() {
+    use llama_cpp_2::llama_backend;
+
+    let beside = std::env::current_exe().ok();
+    match beside.as_deref().and_then(Path::parent).filter(|folder| folder.to_str().is_some()) {
+        Some(folder) => llama_backend::load_backends_from_path(folder),
+        None => llama_backend::load_backends(),
+    }
+}
+
+#[cfg(not(feature = "dynamic-backends"))]
+fn load_backends() {}
 
 /// The number of physical cores that this process may use; decoding is fastest with one thread
 /// on each.
@@ -43,6 +65,20 @@ pub fn physical_cores() -> u32 {
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let cores = num_cpus::get_physical().min(available).max(1);
     u32::try_from(cores).unwrap_or(1)
+}
+
+/// The layers of a model that go to GPUs: those that fit what is free of their memory, together with
+/// the cache of a long context.
+#[must_use]
+pub fn gpu_layers(runtime: &Runtime, model: &CheckedModel<'_>) -> u32 {
+    let devices = device::devices(runtime);
+    let gpus = devices.iter().filter(|device| device.kind == DeviceKind::Gpu);
+    let free_bytes: u64 = gpus.map(|device| device.memory_free_bytes).sum();
+    if free_bytes == 0 {
+        return 0;
+    }
+    let context_tokens = model.hyperparameters.n_ctx_train.min(GPU_CONTEXT_TOKENS);
+    device::layers_that_fit(model, free_bytes, context_tokens, GPU_BATCH_TOKENS)
 }
 
 /// A model, memory-mapped by llama.cpp.
@@ -59,19 +95,21 @@ pub struct Model {
 }
 
 impl Model {
-    /// Checks the file at `path` and loads it.
+    /// Checks the file at `path` and loads it, as many of its layers on GPUs as fit there.
     ///
     /// # Errors
     /// [`LlamaError::Gguf`] with what is wrong and where, or [`LlamaError::Load`].
     pub fn load(runtime: Runtime, path: &Path) -> Result<Self, LlamaError> {
         // The map stays until llama.cpp has its own of the same file.
         let file = ModelFile::open(path)?;
-        let hyperparameters = gguf::check(&file)?.hyperparameters;
+        let checked = gguf::check(&file)?;
+        let gpu_layers = gpu_layers(&runtime, &checked);
+        let hyperparameters = checked.hyperparameters;
         if hyperparameters.architecture.embeds() {
             return Err(LlamaError::EmbedsOnly { path: path.to_owned() });
         }
         let unloadable = || LlamaError::Load { path: path.to_owned() };
-        let params = LlamaModelParams::default();
+        let params = LlamaModelParams::default().with_n_gpu_layers(gpu_layers);
         let inner =
             LlamaModel::load_from_file(&runtime.0, path, &params).map_err(|_| unloadable())?;
         let layout = chat::Layout::of(&inner);
@@ -98,13 +136,7 @@ impl Model {
     /// Bytes that the keys and values of `tokens` take.
     #[must_use]
     pub fn cache_bytes(&self, tokens: u32, cache: CacheType) -> u64 {
-        let in_16_bits = self.hyperparameters.cache_bytes(tokens);
-        match cache {
-            CacheType::F32 => 2 * in_16_bits,
-            CacheType::F16 => in_16_bits,
-            // 34 bytes for 32 values.
-            CacheType::Q8_0 => in_16_bits / 64 * 34,
-        }
+        memory::cache_bytes(&self.hyperparameters, u64::from(tokens), cache)
     }
 
     /// The tokens of `text`, in which nothing of the chat template is a special token:
