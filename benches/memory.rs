@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench memory [-- MODEL …]` (Linux). Each case runs in a process of its own.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use restpg_edge::gguf::{self, ModelFile};
@@ -59,7 +59,7 @@ fn room(cache: &str, tokens: u32, sequences: u32) -> Room {
     Room { tokens, sequences, batch_tokens: BATCH_TOKENS, cache }
 }
 
-fn estimate(path: &PathBuf, room: Room) -> MemoryEstimate {
+fn estimate(path: &Path, room: Room) -> MemoryEstimate {
     let file = ModelFile::open(path).expect("it opens");
     let checked = gguf::check(&file).expect("it is a model");
     MemoryEstimate::of(&checked, &room, room.sequences, physical_cores())

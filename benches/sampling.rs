@@ -1,9 +1,10 @@
 //! What many drafts of one prompt cost: tokens per second of `generate::sample`, samplers and texts
 //! included, and of a bare loop that decodes as many tokens of as many sequences in the same steps;
-//! then what it is worth to begin the next draft as soon as one ends.
+//! then what it is worth to begin the next draft as soon as one ends; then how often a draft differs
+//! because others were written beside it, which only the kernels' rounding can bring about.
 //!
-//! `cargo bench --bench sampling [-- --shared|--refilling] [MODEL …]`: one of the two, or both. The
-//! bare loop runs in a process of its own, in turns with ours; it decodes sequences of the lengths
+//! `cargo bench --bench sampling [-- --shared|--refilling|--slots] [--once] [MODEL …]`: one of the
+//! three, or all; each comparison once instead of three times. The bare loop runs in a process of its own, in turns with ours; it decodes sequences of the lengths
 //! that our drafts had.
 
 use std::num::NonZeroU32;
@@ -35,10 +36,14 @@ const BATCH_TOKENS: u32 = 512;
 const WORDS: &str = "the keeper counts the ships and writes each one down in a book with its colours \
     and its cargo while the lamp turns and the sea goes on ";
 
-/// Of the comparison of refilling with waiting.
-const SLOTS: usize = 8;
-const MIXED_PROMPTS: [usize; 6] = [150, 900, 300, 600, 200, 1200];
-const MIXED_DRAFTS: usize = 12;
+/// Of the comparison of refilling with waiting: prompts of other lengths, drafts of each, all at
+/// once, and the longest that one may be.
+const MIXED_PROMPTS: [usize; 20] = [
+    150, 900, 300, 600, 200, 1200, 100, 450, 750, 250, 350, 1000, 120, 500, 180, 800, 220, 400,
+    650, 160,
+];
+const MIXED_DRAFTS: usize = 32;
+const MIXED_TOKENS: u32 = 256;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,9 +51,9 @@ fn main() {
         return bare(&arguments[1..]);
     }
     let has = |flag: &str| arguments.iter().any(|it| it == flag);
-    let (is_shared, is_refilling) = (!has("--refilling"), !has("--shared"));
+    let all = !["--shared", "--refilling", "--slots"].iter().any(|flag| has(flag));
     let mut names: Vec<String> =
-        arguments.into_iter().filter(|argument| !argument.starts_with("--")).collect();
+        arguments.iter().filter(|argument| !argument.starts_with("--")).cloned().collect();
     if names.is_empty() {
         names.push("smollm2-135m-instruct".to_owned());
     }
@@ -56,23 +61,26 @@ fn main() {
     let runtime = Runtime::start().expect("llama.cpp starts");
     for (name, file) in names.iter().zip(&files) {
         let model = Model::load(runtime.clone(), file).expect("it loads");
-        if is_shared {
-            shared_prompt(name, file, &model);
+        if all || has("--shared") {
+            shared_prompt(name, file, &model, if has("--once") { 1 } else { ROUNDS });
         }
-        if is_refilling {
+        if all || has("--refilling") {
             refilling(name, &model);
+        }
+        if all || has("--slots") {
+            slots(name, &model);
         }
     }
 }
 
 /// Drafts of one prompt, all at once.
-fn shared_prompt(name: &str, file: &Path, model: &Model) {
+fn shared_prompt(name: &str, file: &Path, model: &Model, rounds: usize) {
     println!("{name}: a prompt of {PROMPT_TOKENS} tokens, {DRAFT_TOKENS} tokens each at most");
     println!("{:>8} {:>14} {:>14} {:>7}", "drafts", "ours, tok/s", "bare, tok/s", "ratio");
     let prompt = prompt(model, PROMPT_TOKENS);
     for n_drafts in DRAFTS {
         let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-        for round in 0..ROUNDS {
+        for round in 0..rounds {
             let seeds = (0..n_drafts as u32).map(|seed| seed + 100 * round as u32).collect();
             let (rate, lengths) = decoding_rate(model, &Order { prompt: &prompt, seeds });
             let bare_rate = run_bare(file, &lengths);
@@ -92,18 +100,23 @@ fn shared_prompt(name: &str, file: &Path, model: &Model) {
 /// Tokens per second after the prompt was read, and the tokens of each draft.
 fn decoding_rate(model: &Model, order: &Order<'_>) -> (f64, Vec<usize>) {
     let n_drafts = order.seeds.len();
-    let (drafts, seconds) = write_all(model, std::slice::from_ref(order), n_drafts);
+    let (drafts, seconds) = write_all(model, &request(), std::slice::from_ref(order), n_drafts);
     let lengths: Vec<usize> = drafts.iter().map(|draft| draft.usage.answer_tokens).collect();
     let seconds = seconds - drafts[0].timings.prefill_ms / 1e3;
     (lengths.iter().sum::<usize>() as f64 / seconds, lengths)
 }
 
-fn write_all(model: &Model, orders: &[Order<'_>], drafts_max: usize) -> (Vec<Draft>, f64) {
+fn write_all(
+    model: &Model,
+    request: &Request<'_>,
+    orders: &[Order<'_>],
+    drafts_max: usize,
+) -> (Vec<Draft>, f64) {
     let started = Instant::now();
     let clock = Clock { started, timings: Timings::default() };
     let slots = Slots { drafts_max, tokens_max: usize::MAX };
     let never = AtomicBool::new(false);
-    let drafts = sample(model, &request(), orders, slots, clock, &never, &mut |_, _| {})
+    let drafts = sample(model, request, orders, slots, clock, &never, &mut |_, _| {})
         .expect("the model writes");
     let seconds = started.elapsed().as_secs_f64();
     (drafts.into_iter().flatten().flatten().collect(), seconds)
@@ -155,29 +168,52 @@ fn prompt(model: &Model, tokens: usize) -> Prompt {
     }
 }
 
-/// Drafts of several prompts, refilled as they end, and batch after batch.
+/// Drafts of several prompts, refilled as they end, and prompt after prompt.
 fn refilling(name: &str, model: &Model) {
     let prompts: Vec<Prompt> = MIXED_PROMPTS.iter().map(|&tokens| prompt(model, tokens)).collect();
     let seeds: Vec<u32> = (0..MIXED_DRAFTS as u32).collect();
     let orders: Vec<Order<'_>> =
         prompts.iter().map(|prompt| Order { prompt, seeds: seeds.clone() }).collect();
-    let (drafts, refilled) = write_all(model, &orders, SLOTS);
+    let request = Request { answer_tokens: MIXED_TOKENS, ..request() };
+    let (drafts, refilled) = write_all(model, &request, &orders, MIXED_DRAFTS);
     let tokens: usize = drafts.iter().map(|draft| draft.usage.answer_tokens).sum();
+    let whole = drafts.iter().filter(|draft| draft.cut_off).count();
     let started = Instant::now();
     for order in &orders {
-        for seeds in order.seeds.chunks(SLOTS) {
-            let some = Order { prompt: order.prompt, seeds: seeds.to_vec() };
-            write_all(model, std::slice::from_ref(&some), SLOTS);
-        }
+        write_all(model, &request, std::slice::from_ref(order), MIXED_DRAFTS);
     }
     let waited = started.elapsed().as_secs_f64();
     println!(
-        "{name}: {} drafts of {} prompts, {tokens} tokens, {SLOTS} at once: refilled {refilled:.1} s, \
-         batch after batch {waited:.1} s, ratio {:.2}",
+        "{name}: {} drafts of {} prompts, {tokens} tokens, {whole} drafts of {MIXED_TOKENS}, \
+         {MIXED_DRAFTS} at once: refilled {refilled:.1} s, prompt after prompt {waited:.1} s, ratio \
+         {:.2}",
         drafts.len(),
         prompts.len(),
         waited / refilled
     );
+}
+
+/// How many drafts are other ones because they were written beside others.
+fn slots(name: &str, model: &Model) {
+    let prompt = prompt(model, PROMPT_TOKENS);
+    let orders = [Order { prompt: &prompt, seeds: (0..16).collect() }];
+    for cache in [CacheType::F16, CacheType::F32] {
+        let request = Request { cache, ..request() };
+        let (alone, _) = write_all(model, &request, &orders, 1);
+        let (again, _) = write_all(model, &request, &orders, 1);
+        let differing = |others: &[Draft]| {
+            alone.iter().zip(others).filter(|(one, other)| one.answer != other.answer).count()
+        };
+        print!(
+            "{name}, {cache:?}: of 16 drafts differ from those written alone: again alone {}",
+            { differing(&again) }
+        );
+        for at_once in [2, 4, 8, 16] {
+            let (drafts, _) = write_all(model, &request, &orders, at_once);
+            print!(", {at_once} at once {}", differing(&drafts));
+        }
+        println!();
+    }
 }
 
 fn run_bare(file: &Path, lengths: &[usize]) -> f64 {

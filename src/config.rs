@@ -49,6 +49,7 @@ pub struct ModelConfig {
     pub batch_tokens: u32,
     pub cache_type: String,
     pub prefix_cache_mib_max: u32,
+    pub memory_mib_max: u32,
 }
 
 /// `[generate]`.
@@ -263,6 +264,12 @@ impl Config {
             "model.cache_type",
             &model.cache_type,
             "f32, f16 or q8_0",
+        )?;
+        range(
+            model.memory_mib_max <= 1 << 24,
+            "model.memory_mib_max",
+            &model.memory_mib_max,
+            "from 0 to 16777216",
         )?;
         range(
             model.prefix_cache_mib_max <= 1 << 20,

@@ -104,6 +104,13 @@ pub(super) enum Command {
         the request and the passages. --graders measures how often the judge and each metric put \
         the true text before another of the same person, and that before another person's.")]
     Eval(EvalArguments),
+    /// Show what there is to compute on, and whether the model fits
+    #[command(after_help = "Examples:\n  \
+        restpg-edge doctor\n  \
+        RESTPG_MODEL_NAME=qwen2.5-coder-0.5b-instruct restpg-edge doctor\n\n\
+        The model is the one of [model] name, with as much context as [model] context_tokens \
+        allows. A process takes that much at most; most requests need less context.")]
+    Doctor,
     /// Print the completion script for a shell
     #[command(after_help = "Example: restpg-edge completions bash > \
         ~/.local/share/bash-completion/completions/restpg-edge")]

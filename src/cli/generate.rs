@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::Context;
 use super::args::GenerateArguments;
 use super::best_of::{BestOf, Graded, Jury};
+use super::fit;
 use super::interrupt::{self, INTERRUPT};
 use super::output::Output;
 use super::retrieval;
@@ -126,11 +127,8 @@ pub(super) fn run(
         _ => Jury::of(&context)?,
     };
     let purpose = if arguments.best_of == 1 { Use::Generate } else { Use::Sample };
-    let resolved = ModelStore::new(&context.paths.models).resolve_for(
-        &config.model.name,
-        purpose,
-        llama::VERSION,
-    )?;
+    let models = ModelStore::new(&context.paths.models);
+    let resolved = models.resolve_for(&config.model.name, purpose, llama::VERSION)?;
     let prefixes = store.as_ref().and_then(|store| prefixes(config, store, &resolved.sha256));
     let request = Request { prefixes: prefixes.as_ref(), ..request };
     let mut timings = Timings::default();
@@ -159,6 +157,7 @@ pub(super) fn run(
         Some(runtime) => runtime,
         None => Runtime::start()?,
     };
+    fit::require(config, &models, &runtime, &resolved, &request, &hits, arguments.best_of)?;
     let model = Model::load(runtime, &resolved.file)?;
     timings.load_ms = milliseconds(load_started);
     let composed = generate::compose(&model, &request, &hits)?;

@@ -6,8 +6,10 @@
 mod args;
 mod best_of;
 mod bundle;
+mod doctor;
 mod eval;
 mod eval_graders;
+mod fit;
 mod forget;
 mod generate;
 mod ingest;
@@ -112,6 +114,7 @@ fn dispatch(arguments: Arguments, output: Output, started: Instant) -> Result<Op
         Command::Model { command } => model::run(&context, command),
         Command::Ingest(arguments) => ingest::run(&context, arguments),
         Command::Profile { command } => profile::run(&context, command),
+        Command::Doctor => doctor::run(&context),
         Command::Eval(arguments) => eval::run(&context, arguments),
         Command::Generate(arguments) => generate::run(context, arguments),
         Command::Completions { .. } | Command::Man | Command::ReadSources { .. } => Ok(None),

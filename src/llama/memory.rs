@@ -88,13 +88,10 @@ fn is_repacked(tensor: &TensorInfo<'_>, all: &[TensorInfo<'_>]) -> bool {
         name => !name.ends_with("_norm.weight"),
     };
     let has_kernel = if cfg!(target_arch = "x86_64") {
-        match tensor.kind {
-            TensorType::Q4_0 | TensorType::Q4_K | TensorType::IQ4_NL => {
-                cfg!(target_feature = "avx2")
-            }
-            TensorType::Q2_K => cfg!(target_feature = "avx512f"),
-            _ => false,
-        }
+        let by_eight =
+            matches!(tensor.kind, TensorType::Q4_0 | TensorType::Q4_K | TensorType::IQ4_NL);
+        (by_eight && cfg!(target_feature = "avx2"))
+            || (tensor.kind == TensorType::Q2_K && cfg!(target_feature = "avx512f"))
     } else {
         matches!(
             tensor.kind,

@@ -20,6 +20,7 @@
 //! - `evaluation`: what retrieval and grades are worth, on a small data set
 //! - `judging`: grades read from the logits
 //! - `tuning`: other weight types, and what stands in for a model
+//! - `hardware`: what there is to compute on, and models that do not fit
 //! - `sampling`: many drafts at once
 //! - `real`: generate on the catalogue's models with real people's writing
 //! - `mistakes`: what a person does wrong gets an answer that helps
@@ -38,6 +39,7 @@ mod crash;
 mod embedding;
 mod evaluation;
 mod forget;
+mod hardware;
 #[cfg(target_os = "linux")]
 mod held_to_modes;
 #[cfg(target_os = "linux")]
