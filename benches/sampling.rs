@@ -42,7 +42,7 @@ const MIXED_PROMPTS: [usize; 20] = [
     150, 900, 300, 600, 200, 1200, 100, 450, 750, 250, 350, 1000, 120, 500, 180, 800, 220, 400,
     650, 160,
 ];
-const MIXED_DRAFTS: usize = 32;
+const MIXED_DRAFTS: usize = 16;
 const MIXED_TOKENS: u32 = 256;
 
 fn main() {
@@ -149,12 +149,13 @@ fn request() -> Request<'static> {
 
 /// A prompt of about so many tokens, never more.
 fn prompt(model: &Model, tokens: usize) -> Prompt {
+    prompt_for("Go on with this story:", model, tokens)
+}
+
+fn prompt_for(task: &str, model: &Model, tokens: usize) -> Prompt {
     let with = |words: usize| {
         let text: Vec<&str> = WORDS.split_whitespace().cycle().take(words).collect();
-        vec![Message {
-            role: Role::User,
-            text: format!("Go on with this story:\n{}", text.join(" ")),
-        }]
+        vec![Message { role: Role::User, text: format!("{task}\n{}", text.join(" ")) }]
     };
     let n_tokens = |words: usize| model.render(&with(words), "").len();
     let words = (1..=tokens).rev().find(|&words| n_tokens(words) <= tokens).expect("some fit");
@@ -170,7 +171,10 @@ fn prompt(model: &Model, tokens: usize) -> Prompt {
 
 /// Drafts of several prompts, refilled as they end, and prompt after prompt.
 fn refilling(name: &str, model: &Model) {
-    let prompts: Vec<Prompt> = MIXED_PROMPTS.iter().map(|&tokens| prompt(model, tokens)).collect();
+    // Texts of a sentence or two, and some that go on: their ends are uneven.
+    let task = "Say in a sentence or two what this is about:";
+    let prompts: Vec<Prompt> =
+        MIXED_PROMPTS.iter().map(|&tokens| prompt_for(task, model, tokens)).collect();
     let seeds: Vec<u32> = (0..MIXED_DRAFTS as u32).collect();
     let orders: Vec<Order<'_>> =
         prompts.iter().map(|prompt| Order { prompt, seeds: seeds.clone() }).collect();

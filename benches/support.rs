@@ -24,9 +24,12 @@ pub fn run(command: &mut Command) -> Value {
     serde_json::from_slice(&stdout).expect("--json prints one object")
 }
 
-/// Pulls a model of the catalogue and returns its file.
+/// The file of a model, which is pulled where it is one of the catalogue's and not here yet.
 pub fn model_file(name: &str) -> PathBuf {
-    run(restpg_edge().args(["model", "pull", name]));
+    let is_here = restpg_edge().args(["model", "show", name]).output();
+    if !is_here.is_ok_and(|output| output.status.success()) {
+        run(restpg_edge().args(["model", "pull", name]));
+    }
     let shown = run(restpg_edge().args(["model", "show", name]));
     PathBuf::from(shown["path"].as_str().expect("a path"))
 }

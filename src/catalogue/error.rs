@@ -51,7 +51,7 @@ pub enum CatalogueError {
         found: String,
     },
     /// What tuning kept is not what it was.
-    #[error("a tuned file of {name} was damaged or replaced")]
+    #[error("a tuned file of {name} was damaged, replaced or removed")]
     TunedHashMismatch {
         /// The model's name.
         name: String,

@@ -284,10 +284,12 @@ impl ModelStore {
         }
         for kept in self.tuning(&manifest.sha256).iter().flat_map(Tuning::files) {
             let file = self.file_of(&kept.sha256);
-            let found = sha256_of_file(&file, &mut |_| on_bytes(manifest.size_bytes))
-                .map_err(|source| CatalogueError::io(&file, source))?;
-            if found != kept.sha256 {
-                return Err(CatalogueError::TunedHashMismatch { name: name.to_owned() });
+            match sha256_of_file(&file, &mut |_| on_bytes(manifest.size_bytes)) {
+                Ok(found) if found == kept.sha256 => {}
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(CatalogueError::io(&file, error));
+                }
+                _ => return Err(CatalogueError::TunedHashMismatch { name: name.to_owned() }),
             }
         }
         Ok(manifest)
@@ -316,9 +318,11 @@ impl ModelStore {
         if installed.values().any(|other| other.sha256 == manifest.sha256) {
             return Ok(0);
         }
-        let freed_bytes = self.forget_tuning(&manifest.sha256)?;
-        remove(&self.file_of(&manifest.sha256))?;
-        Ok(freed_bytes + manifest.size_bytes)
+        let mut freed_bytes = self.forget_tuning(&manifest.sha256)?;
+        if self.remove_unless_used(&manifest.sha256)? {
+            freed_bytes += manifest.size_bytes;
+        }
+        Ok(freed_bytes)
     }
 
     fn file_of(&self, sha256: &str) -> PathBuf {

@@ -224,11 +224,15 @@ impl ModelStore {
         let text =
             toml::to_string_pretty(tuning).map_err(|error| failed(io::Error::other(error)))?;
         create_private_folder(&self.tuned()).map_err(failed)?;
-        write_atomically(&path, text.as_bytes()).map_err(failed)?;
-        for kept in before.iter().flat_map(Tuning::files) {
-            if !tuning.files().iter().any(|now| now.sha256 == kept.sha256) {
-                self.remove_unless_named(&kept.sha256)?;
+        let written = write_atomically(&path, text.as_bytes()).map_err(failed);
+        if let Err(error) = written {
+            for kept in tuning.files() {
+                let _ = self.remove_unless_used(&kept.sha256);
             }
+            return Err(error);
+        }
+        for kept in before.iter().flat_map(Tuning::files) {
+            self.remove_unless_used(&kept.sha256)?;
         }
         Ok(())
     }
@@ -238,21 +242,29 @@ impl ModelStore {
     /// # Errors
     /// [`CatalogueError::Io`].
     pub fn forget_tuning(&self, source_sha256: &str) -> Result<u64, CatalogueError> {
-        let Some(tuning) = self.tuning(source_sha256) else { return Ok(0) };
+        let tuning = self.tuning(source_sha256);
         let path = self.record_of(source_sha256);
-        fs::remove_file(&path).map_err(|source| CatalogueError::io(&path, source))?;
+        // One that cannot be read goes too.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(CatalogueError::io(&path, error)),
+            Ok(()) => {}
+        }
         let mut freed_bytes = 0;
-        for kept in tuning.files() {
-            if self.remove_unless_named(&kept.sha256)? {
+        for kept in tuning.iter().flat_map(Tuning::files) {
+            if self.remove_unless_used(&kept.sha256)? {
                 freed_bytes += kept.size_bytes;
             }
         }
         Ok(freed_bytes)
     }
 
-    /// Removes a tuned file, unless a model of that hash was pulled.
-    fn remove_unless_named(&self, sha256: &str) -> Result<bool, CatalogueError> {
-        if self.installed()?.values().any(|manifest| manifest.sha256 == sha256) {
+    /// Removes a model's file, unless a name or a tuning uses it; whether it did.
+    pub(super) fn remove_unless_used(&self, sha256: &str) -> Result<bool, CatalogueError> {
+        let is_named = self.installed()?.values().any(|manifest| manifest.sha256 == sha256);
+        if is_named
+            || self.tunings().iter().any(|it| it.files().iter().any(|it| it.sha256 == sha256))
+        {
             return Ok(false);
         }
         let path = self.file_of(sha256);
@@ -262,6 +274,13 @@ impl ModelStore {
             }
             result => Ok(result.is_ok()),
         }
+    }
+
+    /// All that was found for any model.
+    fn tunings(&self) -> Vec<Tuning> {
+        let entries = fs::read_dir(self.tuned()).into_iter().flatten().flatten();
+        let texts = entries.filter_map(|entry| fs::read_to_string(entry.path()).ok());
+        texts.filter_map(|text| toml::from_str(&text).ok()).collect()
     }
 
     fn tuned(&self) -> PathBuf {

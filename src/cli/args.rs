@@ -109,7 +109,8 @@ pub(super) enum Command {
         restpg-edge doctor\n  \
         RESTPG_MODEL_NAME=qwen2.5-coder-0.5b-instruct restpg-edge doctor\n\n\
         The model is the one of [model] name, with as much context as [model] context_tokens \
-        allows. A process takes that much at most; most requests need less context.")]
+        allows. A process takes that much at most; most requests need less context. Exit code 1 \
+        where the model is not here or does not fit.")]
     Doctor,
     /// Print the completion script for a shell
     #[command(after_help = "Example: restpg-edge completions bash > \

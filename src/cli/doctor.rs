@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Context;
-use super::fit::available_bytes;
+use super::fit::{available_bytes, on_this_machine_bytes};
 use super::output::megabytes;
 use crate::catalogue::{ModelStore, Use};
 use crate::error::{Error, Exit};
@@ -104,15 +104,17 @@ fn fit(
     let memory_bytes = memory.total_bytes();
     let gpu_layers = gpu_layers(runtime, &checked);
     let available = available_bytes(&context.config);
+    let layers = checked.hyperparameters.n_layer + 1;
+    let here_bytes = on_this_machine_bytes(&memory, &devices(runtime), gpu_layers, layers);
     Ok(Some(Fit {
         context_tokens,
         batch_tokens: settings.batch_tokens,
         cache_type: settings.cache_type.clone(),
-        layers: checked.hyperparameters.n_layer + 1,
+        layers,
         gpu_layers,
         memory,
         memory_bytes,
-        fits: gpu_layers > 0 || available.is_none_or(|available| memory_bytes <= available),
+        fits: available.is_none_or(|available| here_bytes <= available),
     }))
 }
 
@@ -126,7 +128,7 @@ fn lines(report: &Report) -> Vec<String> {
         },
     ];
     lines.extend(report.devices.iter().map(device_line));
-    if !report.devices.iter().any(|device| device.kind == DeviceKind::Gpu) {
+    if !report.devices.iter().any(|device| device.kind.takes_layers()) {
         lines.push(
             "              no GPU that this build can use; all is computed on the CPU".into(),
         );
@@ -145,14 +147,13 @@ fn device_line(device: &Device) -> String {
         DeviceKind::Cpu => "CPU",
         DeviceKind::Accelerator => "accelerator",
         DeviceKind::Gpu => "GPU",
+        DeviceKind::IntegratedGpu => "integrated GPU",
     };
-    let memory = match device.kind {
-        DeviceKind::Gpu => format!(
-            ", {} of {} free",
-            megabytes(device.memory_free_bytes),
-            megabytes(device.memory_bytes)
-        ),
-        _ => String::new(),
+    let memory = if device.kind.takes_layers() {
+        let [free, all] = [device.memory_free_bytes, device.memory_bytes].map(megabytes);
+        format!(", {free} of {all} free")
+    } else {
+        String::new()
     };
     format!("device        {} ({kind}): {}{memory}", device.name, device.description)
 }

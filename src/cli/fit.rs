@@ -4,8 +4,11 @@ use crate::catalogue::{self, ModelStore, Resolved};
 use crate::config::Config;
 use crate::error::{Error, Exit, Explain};
 use crate::generate::Request;
-use crate::gguf::{self, CheckedModel, ModelFile};
-use crate::llama::{MemoryEstimate, Room, Runtime, gpu_layers, memory_available_bytes};
+use crate::gguf::{self, CheckedModel, Hyperparameters, ModelFile};
+use crate::llama::{
+    Device, DeviceKind, MemoryEstimate, Room, Runtime, cache_bytes, devices, gpu_layers,
+    memory_available_bytes,
+};
 use crate::profile::{Hit, estimated_tokens};
 
 use super::output::megabytes;
@@ -26,10 +29,19 @@ pub(super) struct DoesNotFit {
     context_tokens: u32,
     needed_bytes: u64,
     available_bytes: u64,
-    /// The context that would fit.
-    fitting_tokens: Option<u32>,
+    /// What would fit of it.
+    fitting: Option<Fitting>,
     /// Models that would.
     smaller: Vec<String>,
+}
+
+/// A setting with which a model fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fitting {
+    /// [sample] drafts_at_once.
+    Drafts(u32),
+    /// [model] context_tokens.
+    Context(u32),
 }
 
 impl Explain for DoesNotFit {
@@ -43,11 +55,15 @@ impl Explain for DoesNotFit {
 
     fn help(&self) -> Option<String> {
         let mut ways = Vec::new();
-        if let Some(tokens) = self.fitting_tokens {
-            ways.push(format!(
-                "set [model] context_tokens = {tokens}, which fits (fewer passages: --k, a shorter \
-                 answer: --max-tokens, fewer drafts at once: [sample] drafts_at_once)"
-            ));
+        match self.fitting {
+            Some(Fitting::Drafts(drafts)) => {
+                ways.push(format!("set [sample] drafts_at_once = {drafts}, which fits"));
+            }
+            Some(Fitting::Context(tokens)) => ways.push(format!(
+                "set [model] context_tokens = {tokens}, which fits, with fewer passages (--k) or a \
+                 shorter answer (--max-tokens)"
+            )),
+            None => {}
         }
         if !self.smaller.is_empty() {
             ways.push(format!("take a smaller model: {}", self.smaller.join(", ")));
@@ -70,7 +86,32 @@ pub(super) fn available_bytes(config: &Config) -> Option<u64> {
     }
 }
 
-/// That the model of `request` fits with `hits` as its passages and `n_drafts` at once.
+/// What of `estimate` is taken from the machine's memory where so many layers go to GPUs: a graphics
+/// card has its own.
+pub(super) fn on_this_machine_bytes(
+    estimate: &MemoryEstimate,
+    devices: &[Device],
+    gpu_layers: u32,
+    layers: u32,
+) -> u64 {
+    let is_own = devices.iter().any(|device| device.kind == DeviceKind::Gpu);
+    let elsewhere = if is_own { gpu_layers.min(layers) } else { 0 };
+    let of_layers = estimate.weights_bytes + estimate.cache_bytes;
+    let elsewhere_bytes = of_layers / u64::from(layers.max(1)) * u64::from(elsewhere);
+    estimate.total_bytes().saturating_sub(elsewhere_bytes)
+}
+
+/// A request as far as its memory is concerned.
+struct Need<'a> {
+    config: &'a Config,
+    sizes: &'a Hyperparameters,
+    request: &'a Request<'a>,
+    /// About what request and passages take.
+    prompt_tokens: u32,
+    n_drafts: u32,
+}
+
+/// That the model of `request` fits with `hits` as its passages and `n_drafts` of one prompt.
 ///
 /// # Errors
 /// [`DoesNotFit`], or that the file is no model.
@@ -86,63 +127,78 @@ pub(super) fn require(
     let Some(available_bytes) = available_bytes(config) else { return Ok(()) };
     let file = ModelFile::open(&model.file)?;
     let checked = gguf::check(&file)?;
-    if gpu_layers(runtime, &checked) > 0 {
-        // What lies there is not taken from the memory of the machine.
-        return Ok(());
-    }
-    let room = expected_room(config, &checked, request, hits, n_drafts);
-    let estimate = |tokens: u32| {
-        let room = Room { tokens, ..room };
-        MemoryEstimate::of(&checked, &room, room.sequences, request.threads).total_bytes()
+    let devices = devices(runtime);
+    let gpu_layers = gpu_layers(runtime, &checked);
+    let need = Need {
+        config,
+        sizes: &checked.hyperparameters,
+        request,
+        prompt_tokens: expected_prompt_tokens(request, hits),
+        n_drafts,
     };
-    let needed_bytes = estimate(room.tokens);
+    let bytes = |room: &Room| {
+        let estimate = MemoryEstimate::of(&checked, room, room.sequences, request.threads);
+        let layers = checked.hyperparameters.n_layer + 1;
+        on_this_machine_bytes(&estimate, &devices, gpu_layers, layers)
+    };
+    let (context_tokens, at_once) = (need.context_tokens(), config.sample.drafts_at_once);
+    let room = need.room(context_tokens, at_once);
+    let needed_bytes = bytes(&room);
     if needed_bytes <= available_bytes {
         return Ok(());
     }
-    let least = request.answer_tokens + request.reasoning_tokens + STEP_TOKENS;
-    let mut smaller_rooms = (1..room.tokens.div_ceil(STEP_TOKENS)).rev().map(|n| n * STEP_TOKENS);
-    let fitting_tokens =
-        smaller_rooms.find(|&tokens| tokens >= least && estimate(tokens) <= available_bytes);
+    let fits = |context_tokens: u32, at_once: u32| {
+        bytes(&need.room(context_tokens, at_once)) <= available_bytes
+    };
+    let drafts = (1..at_once.min(n_drafts)).rev().find(|&drafts| fits(context_tokens, drafts));
+    let steps = (2..room.tokens.div_ceil(STEP_TOKENS)).rev().map(|step| step * STEP_TOKENS);
+    let context = || steps.into_iter().find(|&tokens| fits(tokens, 1));
+    let fitting = drafts.map(Fitting::Drafts).or_else(|| context().map(Fitting::Context));
     Err(DoesNotFit {
         name: model.manifest.name.clone(),
         context_tokens: room.tokens,
         needed_bytes,
         available_bytes,
-        fitting_tokens,
+        fitting,
         smaller: smaller(store, &checked, needed_bytes, available_bytes),
     }
     .into())
 }
 
-/// About what the request will need.
-fn expected_room(
-    config: &Config,
-    model: &CheckedModel<'_>,
-    request: &Request<'_>,
-    hits: &[Hit],
-    n_drafts: u32,
-) -> Room {
-    let text = |text: &str| estimated_tokens(text);
-    let passages: usize = hits.iter().map(|hit| text(&hit.text)).sum();
+/// About what request and passages take with the instructions around them.
+fn expected_prompt_tokens(request: &Request<'_>, hits: &[Hit]) -> u32 {
+    let passages: usize = hits.iter().map(|hit| estimated_tokens(&hit.text)).sum();
     // The estimate is short of what some vocabularies take.
-    let prompt = (passages + text(request.prompt)) * 4 / 3 + LAYOUT_TOKENS;
-    let trained = model.hyperparameters.n_ctx_train;
-    let bound = match request.context_tokens {
-        0 => trained,
-        bound => bound.min(trained),
-    };
-    let output = request.answer_tokens + request.reasoning_tokens;
-    let prompt = u32::try_from(prompt).unwrap_or(u32::MAX).min(bound.saturating_sub(output));
-    let at_once = n_drafts.min(config.sample.drafts_at_once).max(1);
-    let token_bytes = (model.hyperparameters.cache_bytes(1024) / 1024).max(1);
-    let tokens_max = (u64::from(config.sample.cache_mib_max) << 20) / token_bytes;
-    let all = u64::from(prompt) + u64::from(at_once) * u64::from(output);
-    let one = u64::from(prompt) + u64::from(output);
-    Room {
-        tokens: u32::try_from(all.min(tokens_max.max(one))).unwrap_or(u32::MAX),
-        sequences: at_once + 1,
-        batch_tokens: request.batch_tokens,
-        cache: request.cache,
+    let tokens = (passages + estimated_tokens(request.prompt)) * 4 / 3 + LAYOUT_TOKENS;
+    u32::try_from(tokens).unwrap_or(u32::MAX)
+}
+
+impl Need<'_> {
+    /// The bound on prompt and output together.
+    fn context_tokens(&self) -> u32 {
+        match self.request.context_tokens {
+            0 => self.sizes.n_ctx_train,
+            bound => bound.min(self.sizes.n_ctx_train),
+        }
+    }
+
+    /// The session that the request will need within `context_tokens`, with so many drafts at once.
+    fn room(&self, context_tokens: u32, drafts_at_once: u32) -> Room {
+        let request = self.request;
+        let reasoning = if request.reasoning { request.reasoning_tokens } else { 0 };
+        let output = (request.answer_tokens + reasoning).min(context_tokens);
+        let prompt = self.prompt_tokens.min(context_tokens - output);
+        let at_once = self.n_drafts.min(drafts_at_once).max(1);
+        let one = u64::from(prompt + output);
+        let all = u64::from(prompt) + u64::from(at_once) * u64::from(output);
+        let token_bytes = (cache_bytes(self.sizes, 1024, request.cache) / 1024).max(1);
+        let tokens_max = (u64::from(self.config.sample.cache_mib_max) << 20) / token_bytes;
+        Room {
+            tokens: u32::try_from(all.min(tokens_max.max(one))).unwrap_or(u32::MAX),
+            sequences: at_once + 1,
+            batch_tokens: request.batch_tokens,
+            cache: request.cache,
+        }
     }
 }
 

@@ -133,6 +133,10 @@ pub(super) fn lines(tuning: &Tuning) -> Vec<String> {
         source_line(tuning),
     ];
     lines.extend(tuning.rows.iter().map(line));
+    if tuning.version != llama::VERSION {
+        lines.push(format!("not in use: measured with {}; tune again", tuning.version));
+        return lines;
+    }
     for (purpose, what) in [(Use::Generate, "one draft"), (Use::Sample, "many drafts at once")] {
         let row = |kept: &Kept| tuning.rows.iter().find(|row| row.recipe == kept.recipe);
         lines.push(match tuning.kept_for(purpose) {

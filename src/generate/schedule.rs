@@ -199,7 +199,8 @@ impl<'a, T> Schedule<'_, 'a, T> {
             let alike = self.work[this].prompt.iter().zip(&next.prompt);
             let n_alike = alike.take_while(|(a, b)| a == b).count();
             self.reader = Reader { prompt: this + 1, ..Reader::default() };
-            self.session.truncate(self.reading(), n_alike.min(next.prompt.len() - 1))?;
+            self.session
+                .truncate(self.reading(), n_alike.min(next.prompt.len().saturating_sub(1)))?;
             return self.begin_reading();
         }
         let last = self.reader.logits.take().map(|logits| (this, logits));
@@ -215,7 +216,7 @@ impl<'a, T> Schedule<'_, 'a, T> {
         if let Some(prefixes) = self.desk.prefixes.filter(|_| n_reused == 0) {
             let room = self.session.capacity().saturating_sub(self.reserved());
             (n_reused, self.reader.logits) =
-                prefix::fetch(prefixes, &mut self.session, reading, &work.prompt, room);
+                prefix::fetch(prefixes, &mut self.session, reading, &work.prompt, room)?;
         }
         self.reader.reused = n_reused;
         if n_reused > 0 {
@@ -230,7 +231,10 @@ impl<'a, T> Schedule<'_, 'a, T> {
         let reading = self.reading();
         let Some((prompt, logits)) = self.reader.last.take() else { return };
         if let Some(prefixes) = self.desk.prefixes {
-            prefix::keep(prefixes, &self.session, reading, &self.work[prompt].prompt, logits);
+            let prompt = &self.work[prompt].prompt;
+            let length = u32::try_from(prompt.len()).unwrap_or(u32::MAX);
+            let state_bytes = self.desk.model.cache_bytes(length, self.session.cache());
+            prefix::keep(prefixes, &self.session, reading, prompt, logits, state_bytes);
         }
     }
 

@@ -13,14 +13,24 @@ const GPU_SPARE_BYTES: u64 = 128 << 20;
 
 /// A kind of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum DeviceKind {
     /// The processor.
     Cpu,
     /// A library that speeds the processor up.
     Accelerator,
-    /// A graphics card, with memory of its own or the processor's.
+    /// A graphics card with memory of its own, or one that says so.
     Gpu,
+    /// A graphics unit that computes in the processor's memory.
+    IntegratedGpu,
+}
+
+impl DeviceKind {
+    /// Whether layers of a model can go to it.
+    #[must_use]
+    pub fn takes_layers(self) -> bool {
+        matches!(self, Self::Gpu | Self::IntegratedGpu)
+    }
 }
 
 /// A device as its backend describes it.
@@ -42,7 +52,8 @@ pub struct Device {
 #[must_use]
 pub fn devices(_runtime: &Runtime) -> Vec<Device> {
     let kind = |kind| match kind {
-        LlamaBackendDeviceType::Gpu | LlamaBackendDeviceType::IntegratedGpu => DeviceKind::Gpu,
+        LlamaBackendDeviceType::Gpu => DeviceKind::Gpu,
+        LlamaBackendDeviceType::IntegratedGpu => DeviceKind::IntegratedGpu,
         LlamaBackendDeviceType::Accelerator => DeviceKind::Accelerator,
         LlamaBackendDeviceType::Cpu | LlamaBackendDeviceType::Unknown => DeviceKind::Cpu,
     };
@@ -99,18 +110,22 @@ pub fn layers_that_fit(
     let Some(free) = free_bytes.checked_sub(GPU_SPARE_BYTES + compute_bytes) else { return 0 };
     let n_layer = sizes.n_layer;
     let cache_bytes = sizes.cache_bytes(context_tokens) / u64::from(n_layer.max(1));
-    let bytes_of = |prefix: &str| -> u64 {
+    let bytes_of = |is_meant: &dyn Fn(&str) -> bool| -> u64 {
         let tensors = model.header.tensors().iter();
-        tensors.filter(|it| it.name.starts_with(prefix)).map(|it| it.size_bytes as u64).sum()
+        tensors.filter(|it| is_meant(it.name)).map(|it| it.size_bytes as u64).sum()
     };
-    let output_bytes = match bytes_of("output") {
-        0 => bytes_of("token_embd"),
+    // A model without an output of its own has its token embedding there, once more.
+    let output_bytes = match bytes_of(&|name| name == "output.weight") {
+        0 => bytes_of(&|name| name == "token_embd.weight"),
         own => own,
+    };
+    let layer_bytes = |layer: u32| {
+        let prefix = format!("blk.{layer}.");
+        bytes_of(&|name| name.starts_with(&prefix)) + cache_bytes
     };
     let mut left = free;
     // llama.cpp gives the last layers to the GPU first, the output before them.
-    let sizes = std::iter::once(output_bytes)
-        .chain((0..n_layer).rev().map(|layer| bytes_of(&format!("blk.{layer}.")) + cache_bytes));
+    let sizes = std::iter::once(output_bytes).chain((0..n_layer).rev().map(layer_bytes));
     let fitting = sizes.take_while(|&size| match left.checked_sub(size) {
         Some(rest) => {
             left = rest;

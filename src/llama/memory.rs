@@ -68,7 +68,7 @@ impl MemoryEstimate {
 
 /// Bytes of the keys and values of `tokens`.
 #[must_use]
-pub(super) fn cache_bytes(sizes: &Hyperparameters, tokens: u64, cache: CacheType) -> u64 {
+pub fn cache_bytes(sizes: &Hyperparameters, tokens: u64, cache: CacheType) -> u64 {
     let tokens = tokens.next_multiple_of(CACHE_STEP_TOKENS);
     let in_16_bits = sizes.cache_bytes(u32::try_from(tokens).unwrap_or(u32::MAX));
     match cache {

@@ -6,7 +6,7 @@
 
 /// The bindings that this program is written for, and so the llama.cpp in them: what one computed,
 /// another need not understand.
-pub const VERSION: &str = "llama-cpp-2 0.1.160";
+pub const VERSION: &str = "llama-cpp-2 0.1.160, llama-cpp-sys-2 0.1.161";
 
 mod chat;
 mod device;
@@ -24,7 +24,7 @@ pub use device::{Device, DeviceKind, devices, layers_that_fit, memory_available_
 pub use embedder::Embedder;
 pub use error::LlamaError;
 pub use llama_cpp_2::token::LlamaToken as Token;
-pub use memory::MemoryEstimate;
+pub use memory::{MemoryEstimate, cache_bytes};
 pub use model::{Model, Runtime, gpu_layers, physical_cores};
 pub use sampler::{Sampler, Sampling};
 pub use session::{Append, CacheType, Room, Session, log_sum_exp, logit};
@@ -32,9 +32,11 @@ pub use session::{Append, CacheType, Room, Session, log_sum_exp, logit};
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_version_is_the_one_that_is_pinned() {
-        let version = super::VERSION.split(' ').next_back().unwrap_or_default();
-        let pinned = format!("llama-cpp-2 = {{ version = \"={version}\"");
-        assert!(include_str!("../../Cargo.toml").contains(&pinned));
+    fn the_versions_are_those_that_are_pinned() {
+        for crate_and_version in super::VERSION.split(", ") {
+            let (name, version) = crate_and_version.split_once(' ').unwrap_or_default();
+            let pinned = format!("{name} = {{ version = \"={version}\"");
+            assert!(include_str!("../../Cargo.toml").contains(&pinned), "{pinned}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 
 use super::chat::{self, Message};
-use super::device::{self, DeviceKind};
+use super::device;
 use super::{CacheType, LlamaError, Room, Session, Token, memory};
 use crate::gguf::{self, CheckedModel, Hyperparameters, ModelFile};
 
@@ -48,10 +48,13 @@ impl Runtime {
 fn load_backends() {
     use llama_cpp_2::llama_backend;
 
-    let beside = std::env::current_exe().ok();
-    match beside.as_deref().and_then(Path::parent).filter(|folder| folder.to_str().is_some()) {
-        Some(folder) => llama_backend::load_backends_from_path(folder),
-        None => llama_backend::load_backends(),
+    let program = std::env::current_exe().ok();
+    let beside = program.as_deref().and_then(Path::parent);
+    if let Some(folder) = beside.filter(|folder| folder.to_str().is_some()) {
+        llama_backend::load_backends_from_path(folder);
+    }
+    if llama_cpp_2::list_llama_ggml_backend_devices().is_empty() {
+        llama_backend::load_backends();
     }
 }
 
@@ -72,7 +75,7 @@ pub fn physical_cores() -> u32 {
 #[must_use]
 pub fn gpu_layers(runtime: &Runtime, model: &CheckedModel<'_>) -> u32 {
     let devices = device::devices(runtime);
-    let gpus = devices.iter().filter(|device| device.kind == DeviceKind::Gpu);
+    let gpus = devices.iter().filter(|device| device.kind.takes_layers());
     let free_bytes: u64 = gpus.map(|device| device.memory_free_bytes).sum();
     if free_bytes == 0 {
         return 0;

@@ -91,6 +91,7 @@ pub struct Session<'model> {
     context: LlamaContext<'model>,
     batch: LlamaBatch<'static>,
     batch_tokens: usize,
+    cache: CacheType,
     sequences: Vec<Sequence>,
     checked: bool,
 }
@@ -109,6 +110,7 @@ impl<'model> Session<'model> {
             context,
             batch: LlamaBatch::new(batch_tokens, 1),
             batch_tokens,
+            cache: room.cache,
             sequences: (0..room.sequences.max(1)).map(|_| Sequence::default()).collect(),
             checked: false,
         }
@@ -136,6 +138,12 @@ impl<'model> Session<'model> {
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.context.n_ctx() as usize
+    }
+
+    /// How keys and values are kept.
+    #[must_use]
+    pub fn cache(&self) -> CacheType {
+        self.cache
     }
 
     /// Tokens that one batch takes.

@@ -115,7 +115,7 @@ fn is_a_file_of_ours(what: &str, rest: &str) -> bool {
     };
     !what.is_empty()
         || ["db", "db-wal", "db-shm", "db-journal", "key"].contains(&rest)
-        || ["key.", "export-", "import-", "create-", prefixes::FOLDER]
+        || ["key.", "export-", "import-", "create-", prefixes::FOLDER, prefixes::GOING]
             .iter()
             .any(|kind| is_temporary(kind))
 }

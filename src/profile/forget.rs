@@ -1,9 +1,10 @@
 //! Forgetting: documents go, with everything that was derived from them, in one transaction.
 //!
 //! Passages, index entries, vectors and signatures go with their document, and every prompt that a
-//! model has read; adapters that learned from it become invalid; sources that are left without a document go too, so that not even the
-//! names of the files stay. The hash of each text is remembered, so that the next ingest does not
-//! bring it back. Near copies in files that are read again count as other texts.
+//! model has read; adapters that learned from it become invalid; sources that are left without a
+//! document go too, so that not even the names of the files stay. The hash of each text is
+//! remembered, so that the next ingest does not bring it back. Near copies in files that are read
+//! again count as other texts.
 
 use std::collections::BTreeSet;
 use std::path::{Path, is_separator};
@@ -80,7 +81,8 @@ impl ProfileStore {
                 let forgotten = Removal::of(&transaction, selection, &ids)?.run(how.allow_again)?;
                 // Otherwise it is dropped, and nothing has happened.
                 if !how.dry_run {
-                    prefixes::remove_all(&path);
+                    // Once more below, where it is said if it fails.
+                    let _ = prefixes::remove_all(&path);
                     transaction.commit()?;
                 }
                 Ok(forgotten)
@@ -90,7 +92,7 @@ impl ProfileStore {
             return Err(ProfileError::NothingToForget { user: self.user().to_string() });
         }
         if !how.dry_run {
-            prefixes::remove_all(&self.path);
+            self.remove_prefixes()?;
             // Best effort: what is gone is gone from every query already.
             let _ = self.checkpoint();
             for copy in delete::beside(&self.path, "export-").unwrap_or_default() {

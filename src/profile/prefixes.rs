@@ -8,10 +8,11 @@
 //! Names, sizes and times of the files tell how many prompts there were and about how long they
 //! are, nothing else. Knows no model: numbers and bytes.
 
+use std::cmp::Reverse;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use chacha20poly1305::aead::AeadInPlace;
 use chacha20poly1305::{Key, KeyInit, Tag, XChaCha20Poly1305, XNonce};
@@ -20,11 +21,12 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::keys::{KEY_BYTES, fill_random};
-use super::{ProfileStore, Purpose, delete};
+use super::{ProfileError, ProfileStore, Purpose, delete};
 use crate::paths::create_private_folder;
 
-/// What the folder's name begins with, after the user's.
+/// What the folder's name begins with, after the user's; and what that of one that goes does.
 pub(super) const FOLDER: &str = "prefixes-";
+pub(super) const GOING: &str = "gone-";
 const MAGIC: &[u8; 8] = b"RPGPFX01";
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
@@ -32,8 +34,11 @@ const TAG_BYTES: usize = 16;
 const HEAD_BYTES_MAX: u64 = 1 << 24;
 /// Looking through more entries takes longer than reading a prompt.
 const ENTRIES_MAX: usize = 256;
-/// What is shared with fewer tokens is read faster than it is fetched.
+/// An entry must share so many tokens, and one for so many that it has: the rest is fetched in vain.
 const SHARED_TOKENS_MIN: usize = 32;
+const LENGTH_PER_SHARED: usize = 16;
+/// A file that is none of ours was left by a process that ended in the middle of writing it.
+const LEFT_AFTER: Duration = Duration::from_secs(3600);
 
 /// A prompt, and what a model made of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,27 +78,53 @@ impl ProfileStore {
         Some(Prefixes { folder, key: self.derive_key(Purpose::Caches), identity, bytes_max })
     }
 
-    /// The folder, made where there is none.
+    /// [`remove_all`] after documents went; what it was that could not be removed.
+    pub(super) fn remove_prefixes(&self) -> Result<(), ProfileError> {
+        let failed = |source| ProfileError::Io { path: self.path.clone(), source };
+        remove_all(&self.path).map_err(failed)
+    }
+
+    /// The folder, made where there is none; of two that are made at once the first by name stays.
     fn prefix_folder(&self) -> io::Result<PathBuf> {
-        if let Some(folder) = delete::beside(&self.path, FOLDER)?.into_iter().min() {
+        let first = || Ok::<_, io::Error>(delete::beside(&self.path, FOLDER)?.into_iter().min());
+        if let Some(folder) = first()? {
             return Ok(folder);
         }
-        let mut random = [0; 8];
-        fill_random(&mut random)?;
-        let stem = self.path.file_stem().unwrap_or_default().to_string_lossy();
-        let folder = self.path.with_file_name(format!("{stem}.{FOLDER}{}", hex::encode(random)));
+        let folder = beside(&self.path, FOLDER)?;
         create_private_folder(&folder)?;
-        Ok(folder)
+        match first()? {
+            Some(other) if other != folder => {
+                let _ = fs::remove_dir(&folder);
+                Ok(other)
+            }
+            _ => Ok(folder),
+        }
     }
+}
+
+/// A path beside `database`, of the same user, that nothing has yet.
+fn beside(database: &Path, what: &str) -> io::Result<PathBuf> {
+    let mut random = [0; 8];
+    fill_random(&mut random)?;
+    let stem = database.file_stem().unwrap_or_default().to_string_lossy();
+    Ok(database.with_file_name(format!("{stem}.{what}{}", hex::encode(random))))
 }
 
 /// Removes all prompts that were read for the person whose store is `database`, with what was made
 /// of them. Called before documents go for good, so that a crash leaves nothing of them, and after:
-/// another process may have read them in between.
-pub(super) fn remove_all(database: &Path) {
-    for folder in delete::beside(database, FOLDER).unwrap_or_default() {
-        let _ = delete::remove(&folder);
+/// another process may have read them in between. A folder loses its name first, so that nobody
+/// writes to it meanwhile.
+///
+/// # Errors
+/// The system's reason; then something may be left.
+pub(super) fn remove_all(database: &Path) -> io::Result<()> {
+    for folder in delete::beside(database, FOLDER)? {
+        match fs::rename(&folder, beside(database, GOING)?) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
+    delete::beside(database, GOING)?.iter().try_for_each(|folder| delete::remove(folder))
 }
 
 /// An entry whose head could be read.
@@ -105,6 +136,13 @@ struct Found {
     n_shared: usize,
 }
 
+impl Found {
+    /// With fewer tokens in common than this it is read faster than it is fetched.
+    fn least_shared(&self) -> usize {
+        SHARED_TOKENS_MIN.max(self.tokens.len() / LENGTH_PER_SHARED)
+    }
+}
+
 impl Prefixes {
     /// The entry that begins with more of `tokens` than any other and has `length_max` tokens at
     /// most; how many both have in common.
@@ -114,9 +152,11 @@ impl Prefixes {
             .entries()
             .into_iter()
             .filter_map(|path| self.look_at(path, tokens))
-            .filter(|found| found.n_shared >= SHARED_TOKENS_MIN && found.tokens.len() <= length_max)
+            .filter(|found| found.n_shared >= found.least_shared())
+            .filter(|found| found.tokens.len() <= length_max)
             .collect();
-        found.sort_by_key(|found| found.n_shared);
+        // Of those that share as much, the smallest.
+        found.sort_by_key(|found| (found.n_shared, Reverse(found.tokens.len())));
         while let Some(entry) = found.pop() {
             let (path, n_shared) = (entry.path.clone(), entry.n_shared);
             if let Some(prefix) = self.read(entry) {
@@ -130,23 +170,36 @@ impl Prefixes {
         None
     }
 
-    /// Keeps what was made of a prompt, unless it is there already, and lets the least recently used
-    /// go until all fit. Where it cannot be written, nothing is kept.
-    pub fn keep(&self, prefix: &Prefix) {
-        let path = self.folder.join(self.name_of(&prefix.tokens));
-        let is_there = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-        if is_there.is_err() && self.bytes_of(prefix) <= self.bytes_max {
+    /// Whether something of `bytes` that was made of a prompt would be kept: it may be so large, and
+    /// is not there yet. What is there counts as used.
+    #[must_use]
+    pub fn wants(&self, tokens: &[i32], bytes: u64) -> bool {
+        let path = self.folder.join(self.name_of(tokens));
+        let is_there = self.look_at(path.clone(), tokens).is_some_and(|it| it.tokens == tokens);
+        if is_there {
+            let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        }
+        !is_there && bytes <= self.bytes_max
+    }
+
+    /// Keeps what was made of a prompt, and lets the least recently used go until all fit. Where it
+    /// cannot be written, nothing is kept.
+    pub fn keep(&self, prefix: Prefix) {
+        let Prefix { tokens, logits, state } = &prefix;
+        let bytes = (4 * tokens.len() + 4 * logits.len() + state.len()) as u64;
+        if self.wants(tokens, bytes) {
+            let path = self.folder.join(self.name_of(tokens));
             let _ = self.write(prefix, &path);
         }
         self.make_room();
     }
 
-    fn bytes_of(&self, prefix: &Prefix) -> u64 {
-        let Prefix { tokens, logits, state } = prefix;
-        (4 * tokens.len() + 4 * logits.len() + state.len() + self.identity.len()) as u64
+    /// The entries that are whole.
+    fn entries(&self) -> Vec<PathBuf> {
+        self.files().into_iter().filter(|path| is_entry(path)).collect()
     }
 
-    fn entries(&self) -> Vec<PathBuf> {
+    fn files(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).collect()
     }
@@ -183,16 +236,18 @@ impl Prefixes {
 
     fn read(&self, found: Found) -> Option<Prefix> {
         let Found { mut file, head_nonce, tokens, .. } = found;
+        let mut length = [0; 8];
+        file.read_exact(&mut length).ok()?;
+        let n_logits = usize::try_from(u64::from_le_bytes(length)).ok()?;
+        let (logits, logits_nonce) =
+            self.open_box(&mut file, n_logits.checked_mul(4)?, &head_nonce)?;
         let length = file.metadata().ok()?.len();
         let at = io::Seek::stream_position(&mut file).ok()?;
         let rest = usize::try_from(length.checked_sub(at)?).ok()?;
         let length = rest.checked_sub(NONCE_BYTES + TAG_BYTES)?;
-        let (body, _) = self.open_box(&mut file, length, &head_nonce)?;
-        let (count, rest) = body.split_first_chunk()?;
-        let n_logits = usize::try_from(u64::from_le_bytes(*count)).ok()?;
-        let (logits, state) = rest.split_at_checked(n_logits.checked_mul(4)?)?;
+        let (state, _) = self.open_box(&mut file, length, &logits_nonce)?;
         let logits = logits.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-        Some(Prefix { tokens, logits, state: state.to_vec() })
+        Some(Prefix { tokens, logits, state })
     }
 
     /// Reads nonce, tag and `length` sealed bytes; what was sealed, and the nonce.
@@ -217,20 +272,22 @@ impl Prefixes {
     }
 
     /// Writes an entry beside its name and renames it. It is not synced: one that a crash cut short
-    /// does not open, and is removed when it is met.
-    fn write(&self, prefix: &Prefix, path: &Path) -> io::Result<()> {
-        let mut head = head_of(&self.identity, &prefix.tokens);
-        let mut body = Vec::with_capacity(8 + 4 * prefix.logits.len() + prefix.state.len());
-        body.extend((prefix.logits.len() as u64).to_le_bytes());
-        body.extend(prefix.logits.iter().flat_map(|logit| logit.to_le_bytes()));
-        body.extend(&prefix.state);
+    /// does not open, and is written again.
+    fn write(&self, prefix: Prefix, path: &Path) -> io::Result<()> {
+        let Prefix { tokens, logits, mut state } = prefix;
+        let mut head = head_of(&self.identity, &tokens);
+        let mut logit_bytes: Vec<u8> =
+            logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
         // In the folder, which may have gone.
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        let mut temporary = tempfile::NamedTempFile::new_in(&self.folder)?;
+        let file = temporary.as_file_mut();
         file.write_all(MAGIC)?;
         file.write_all(&(head.len() as u64).to_le_bytes())?;
-        let head_nonce = self.seal_box(file.as_file_mut(), &mut head, MAGIC)?;
-        self.seal_box(file.as_file_mut(), &mut body, &head_nonce)?;
-        file.persist(path).map_err(|error| error.error)?;
+        let head_nonce = self.seal_box(file, &mut head, MAGIC)?;
+        file.write_all(&(logits.len() as u64).to_le_bytes())?;
+        let logits_nonce = self.seal_box(file, &mut logit_bytes, &head_nonce)?;
+        self.seal_box(file, &mut state, &logits_nonce)?;
+        temporary.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
 
@@ -258,6 +315,13 @@ impl Prefixes {
             let metadata = fs::metadata(&path).ok()?;
             Some((metadata.modified().ok()?, metadata.len(), path))
         };
+        let is_left = |path: &PathBuf| {
+            let age = fs::metadata(path).and_then(|it| it.modified()).map(|at| at.elapsed());
+            !is_entry(path) && age.is_ok_and(|age| age.is_ok_and(|age| age > LEFT_AFTER))
+        };
+        for path in self.files().into_iter().filter(is_left) {
+            let _ = fs::remove_file(path);
+        }
         let mut entries: Vec<_> = self.entries().into_iter().filter_map(size_and_time).collect();
         entries.sort();
         let (mut bytes, mut count) = (0, 0);
@@ -269,6 +333,12 @@ impl Prefixes {
             }
         }
     }
+}
+
+/// Whether a file has the name of an entry.
+fn is_entry(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whose the tokens are, then the tokens.
@@ -321,9 +391,9 @@ mod tests {
     fn the_entry_with_most_in_common_is_found() {
         let place = place();
         let prefixes = some_of(&place, 1 << 20);
-        prefixes.keep(&prefix(0..40));
-        prefixes.keep(&prefix(0..80));
-        prefixes.keep(&prefix(5..90));
+        prefixes.keep(prefix(0..40));
+        prefixes.keep(prefix(0..80));
+        prefixes.keep(prefix(5..90));
         let wanted: Vec<i32> = (0..60).chain(1000..1040).collect();
         let (found, n_shared) = prefixes.longest(&wanted, 1000).unwrap();
         assert_eq!((found, n_shared), (prefix(0..80), 60));
@@ -338,7 +408,7 @@ mod tests {
     #[test]
     fn another_model_finds_nothing() {
         let place = place();
-        some_of(&place, 1 << 20).keep(&prefix(0..40));
+        some_of(&place, 1 << 20).keep(prefix(0..40));
         let others = place.store.prefixes("model b".into(), 1 << 20).unwrap();
         assert_eq!(others.longest(&prefix(0..40).tokens, 1000), None);
         assert_eq!(others.entries().len(), 1);
@@ -348,7 +418,7 @@ mod tests {
     fn what_is_damaged_is_passed_over_wherever_the_damage_is() {
         let place = place();
         let prefixes = some_of(&place, 1 << 20);
-        prefixes.keep(&prefix(0..40));
+        prefixes.keep(prefix(0..40));
         let path = prefixes.entries().remove(0);
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
@@ -359,8 +429,17 @@ mod tests {
             fs::write(&path, &whole[..at]).unwrap();
             assert_eq!(prefixes.longest(&prefix(0..40).tokens, 1000), None, "cut at {at}");
         }
-        fs::write(&path, &whole).unwrap();
+        // It is written again, also where nothing of it can be read.
+        fs::write(&path, []).unwrap();
+        prefixes.keep(prefix(0..40));
         assert!(prefixes.longest(&prefix(0..40).tokens, 1000).is_some());
+        assert!(!prefixes.wants(&prefix(0..40).tokens, 1));
+        // What another process has not finished writing is left alone.
+        let unfinished = prefixes.folder.join(".tmpabc");
+        fs::write(&unfinished, &whole[..whole.len() - 1]).unwrap();
+        assert!(prefixes.longest(&prefix(0..40).tokens, 1000).is_some());
+        prefixes.make_room();
+        assert!(unfinished.exists());
     }
 
     #[test]
@@ -369,7 +448,7 @@ mod tests {
         let prefixes = some_of(&place, 1 << 20);
         let names = [0..40, 100..140, 200..240].map(prefix);
         for (age, prefix) in names.iter().enumerate() {
-            prefixes.keep(prefix);
+            prefixes.keep(prefix.clone());
             let path = prefixes.folder.join(prefixes.name_of(&prefix.tokens));
             let text = fs::read(&path).unwrap();
             assert!(!text.windows(20).any(|bytes| prefix.state.starts_with(bytes)));
@@ -384,7 +463,7 @@ mod tests {
         assert!(fewer.longest(&names[1].tokens, 1000).is_none());
         assert!(fewer.longest(&names[2].tokens, 1000).is_some());
         // One that takes more than there may be is not kept.
-        some_of(&place, 100).keep(&prefix(300..340));
+        some_of(&place, 100).keep(prefix(300..340));
         assert!(some_of(&place, 100).entries().is_empty());
     }
 
@@ -392,10 +471,10 @@ mod tests {
     fn whoever_began_before_documents_went_keeps_nothing() {
         let place = place();
         let before = some_of(&place, 1 << 20);
-        before.keep(&prefix(0..40));
-        remove_all(&place.store.path);
+        before.keep(prefix(0..40));
+        remove_all(&place.store.path).unwrap();
         let after = some_of(&place, 1 << 20);
-        before.keep(&prefix(0..80));
+        before.keep(prefix(0..80));
         assert!(after.entries().is_empty());
         assert!(!before.folder.exists());
     }

@@ -93,6 +93,7 @@ impl ProfileStore {
                     .collect()
             })
             .collect();
+        let path = self.path.clone();
         let result = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -105,12 +106,16 @@ impl ProfileStore {
                     }
                     applied.push(done);
                 }
+                if applied.iter().any(|applied| applied.removed > 0) {
+                    // Once more below, where it is said if it fails.
+                    let _ = prefixes::remove_all(&path);
+                }
                 transaction.commit()?;
                 Ok(applied)
             });
         let applied = result.map_err(|error| self.failed(error))?;
         if applied.iter().any(|applied| applied.removed > 0) {
-            prefixes::remove_all(&self.path);
+            self.remove_prefixes()?;
         }
         Ok(applied)
     }
@@ -121,6 +126,7 @@ impl ProfileStore {
     /// # Errors
     /// [`ProfileError::Busy`] or [`ProfileError::Database`]; then nothing has changed.
     pub fn remove_sources(&mut self, places: &[String]) -> Result<Applied, ProfileError> {
+        let path = self.path.clone();
         let result = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -147,12 +153,16 @@ impl ProfileStore {
                         .execute(params![id])?;
                 }
                 applied.adapters_invalidated = invalidate_orphans(&transaction)?;
+                if applied.removed > 0 {
+                    // Once more below, where it is said if it fails.
+                    let _ = prefixes::remove_all(&path);
+                }
                 transaction.commit()?;
                 Ok(applied)
             });
         let applied = result.map_err(|error| self.failed(error))?;
         if applied.removed > 0 {
-            prefixes::remove_all(&self.path);
+            self.remove_prefixes()?;
         }
         Ok(applied)
     }

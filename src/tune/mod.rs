@@ -140,7 +140,13 @@ pub fn tune(
     for recipe in recipes {
         on_progress(Progress::Begins(recipe.name));
         let tried = plan.folder.join("tried.gguf");
-        let Some(row) = bench.row(&recipe, &tried)? else { return Ok(None) };
+        let row = match bench.row(&recipe, &tried) {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(None),
+            // This choice breaks the model; the others need not.
+            Err(TuneError::Llama(LlamaError::NotFinite)) => continue,
+            Err(error) => return Err(error),
+        };
         on_progress(Progress::Row(&row));
         for best in &mut best {
             best.consider(&row, rows.len(), &tried, plan.perplexity_ratio_max)?;
@@ -186,6 +192,9 @@ impl Bench<'_> {
         let after = log_likelihoods(&model, NEUTRAL_TEXT, plan.threads, self.interrupt)?;
         let Some(after) = after else { return Ok(None) };
         let ratio = perplexity_ratio(self.before, &after);
+        if !ratio.mean.is_finite() {
+            return Err(LlamaError::NotFinite.into());
+        }
         let mut rates: [Vec<Rates>; 2] = Default::default();
         for _ in 0..plan.rounds {
             for (rates, model) in rates.iter_mut().zip([self.source, &model]) {
@@ -229,7 +238,8 @@ impl<'a> Best<'a> {
         perplexity_ratio_max: f64,
     ) -> std::io::Result<()> {
         let gain = gain(row, self.purpose);
-        if row.perplexity_ratio > perplexity_ratio_max || gain <= self.gain {
+        let is_as_good = row.perplexity_ratio <= perplexity_ratio_max;
+        if !is_as_good || gain <= self.gain {
             return Ok(());
         }
         let name = match self.purpose {
@@ -287,6 +297,7 @@ mod tests {
             row(15.0, 21.0, 1.01),
             row(12.0, 40.0, 1.02),
             row(90.0, 90.0, 1.03),
+            row(99.0, 99.0, f64::NAN),
         ];
         let mut best = [Best::new(&plan, Use::Generate), Best::new(&plan, Use::Sample)];
         for (index, row) in rows.iter().enumerate() {

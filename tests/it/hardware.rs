@@ -1,5 +1,8 @@
 //! What there is to compute on, and models that do not fit.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use restpg_edge::gguf::{self, ModelFile};
 use restpg_edge::llama::{CacheType, MemoryEstimate, Room, layers_that_fit};
 
@@ -57,21 +60,49 @@ fn a_context_that_fits_is_proposed() {
     let mut command = home.command(fixed.iter().chain(&["40000", "--best-of", "2", "the kettle"]));
     command.env("RESTPG_MODEL_MEMORY_MIB_MAX", (bytes >> 20).to_string());
     command.env("RESTPG_MODEL_CONTEXT_TOKENS", "0").env("RESTPG_MODEL_THREADS", "1");
-    crate::support::finish(command, None).exits(1).says(&["context_tokens = 4"]);
+    let refused = crate::support::finish(command, None).exits(1);
+    let refused = refused.says(&["[sample] drafts_at_once = 1"]);
+    assert!(!refused.stderr.contains("context_tokens ="), "{refused:#?}");
+    // With what is proposed it begins.
+    let mut command = home.command(fixed.iter().chain(&["40000", "the kettle"]));
+    command.env("RESTPG_MODEL_MEMORY_MIB_MAX", "40");
+    command.env("RESTPG_MODEL_CONTEXT_TOKENS", "0").env("RESTPG_MODEL_THREADS", "1");
+    let refused = crate::support::finish(command, None).exits(1);
+    let (_, proposed) = refused.stderr.split_once("context_tokens = ").unwrap_or_default();
+    let tokens: String = proposed.chars().take_while(char::is_ascii_digit).collect();
+    let tokens: u32 = tokens.parse().unwrap_or_else(|_| panic!("{refused:#?}"));
+    let answer = (tokens - 1024).to_string();
+    let mut command = home.command(fixed.iter().chain(&[answer.as_str(), "--seed", "1", "x"]));
+    command.env("RESTPG_MODEL_MEMORY_MIB_MAX", "40").env("RESTPG_MODEL_THREADS", "1");
+    command.env("RESTPG_MODEL_CONTEXT_TOKENS", tokens.to_string());
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut begun = command.spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    // Not refused: it still writes, or has come to its end.
+    begun.kill().unwrap();
+    let said = begun.wait_with_output().unwrap();
+    assert!(!String::from_utf8_lossy(&said.stderr).contains("would take"), "{said:?}");
 }
 
 #[test]
 fn a_gpu_takes_the_layers_that_fit() {
     let home = Home::new();
-    let path = home.write("tiny.gguf", &tiny::llama().to_bytes());
-    let file = ModelFile::open(&path).unwrap();
-    let checked = gguf::check(&file).unwrap();
-    let layers = |free_bytes| layers_that_fit(&checked, free_bytes, 1024, 64);
-    assert_eq!(layers(0), 0);
-    assert_eq!(layers(1 << 40), 3);
-    let found: Vec<u32> = (0..400).map(|step| layers((128 << 20) + step * 4096)).collect();
-    assert!(found.is_sorted());
-    for count in 0..=3 {
-        assert!(found.contains(&count), "{count} layers never fit: {found:?}");
+    // Without an output of its own, and with one.
+    for file in [tiny::llama(), tiny::qwen2()] {
+        let path = home.write("tiny.gguf", &file.to_bytes());
+        let file = ModelFile::open(&path).unwrap();
+        let checked = gguf::check(&file).unwrap();
+        let layers = |free_bytes| layers_that_fit(&checked, free_bytes, 1024, 64);
+        assert_eq!(layers(0), 0);
+        assert_eq!(layers(1 << 40), 3);
+        let found: Vec<u32> = (0..400).map(|step| layers((128 << 20) + step * 4096)).collect();
+        assert!(found.is_sorted());
+        for count in 0..=3 {
+            assert!(found.contains(&count), "{count} layers never fit: {found:?}");
+        }
+        // The output goes first, with as many rows as there are tokens.
+        let output = found.iter().position(|&count| count == 1).unwrap() as u64 * 4096;
+        let vocab = u64::from(checked.hyperparameters.n_vocab);
+        assert!(output >= vocab * tiny::N_EMBD * 4, "{output}");
     }
 }

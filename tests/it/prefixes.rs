@@ -4,9 +4,11 @@
 use std::fs;
 use std::path::PathBuf;
 
+use restpg_edge::llama::{Append, CacheType, Model, Room, Session, Token};
 use serde_json::Value;
 
-use crate::support::Home;
+use crate::support::{Home, runtime};
+use crate::tiny;
 use crate::writing::with_profile;
 
 fn generate(home: &Home, arguments: &[&str]) -> Value {
@@ -111,4 +113,61 @@ fn it_goes_with_the_documents() {
     home.run(["profile", "delete", "--user", "me", "--yes"]).exits(0);
     let left: Vec<_> = fs::read_dir(home.path().join("profiles")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// What the model expects after the last of `tokens`, of which a sequence holds all but that.
+fn logits_after(session: &mut Session<'_>, sequence: usize, last: Token) -> Vec<f32> {
+    session.step(&[Append { sequence, tokens: &[last], n_logits: 1 }]).unwrap();
+    session.logits(sequence).unwrap().to_vec()
+}
+
+/// The cells lie elsewhere in the cache, so that sums are made in another order.
+const TOLERANCE: f32 = 0.01;
+
+fn distance(some: &[f32], others: &[f32]) -> f32 {
+    some.iter().zip(others).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[track_caller]
+fn assert_near(found: &[f32], expected: &[f32]) {
+    assert!(distance(found, expected) < TOLERANCE, "{}", distance(found, expected));
+}
+
+#[test]
+fn a_restored_sequence_goes_on_as_the_one_that_was_kept() {
+    let home = Home::new();
+    let tokens: Vec<Token> = (0..50).map(|id| Token::new(10 + id)).collect();
+    let (before, last) = tokens.split_at(49);
+    for file in [tiny::llama(), tiny::qwen2(), tiny::qwen3(), tiny::gemma3()] {
+        let path = home.write("tiny.gguf", &file.to_bytes());
+        let model = Model::load(runtime(), &path).unwrap();
+        for cache in [CacheType::F32, CacheType::F16, CacheType::Q8_0] {
+            let room = Room { tokens: 256, sequences: 3, batch_tokens: 64, cache };
+            let mut first = model.session(room, 1).unwrap();
+            first.extend(2, before, &mut |_| true).unwrap();
+            let snapshot = first.snapshot(2).unwrap();
+            let mut second = model.session(room, 1).unwrap();
+            // Beside another sequence, under another number.
+            second.extend(1, &tokens[7..30], &mut |_| true).unwrap();
+            assert!(second.restore(0, before.len(), &snapshot));
+            assert_eq!(second.len(0), before.len());
+            let found = logits_after(&mut second, 0, last[0]);
+            assert_near(&found, &logits_after(&mut first, 2, last[0]));
+            // Cut back, it is what its beginning was.
+            second.truncate(0, 20).unwrap();
+            first.truncate(2, 20).unwrap();
+            let cut = logits_after(&mut second, 0, last[0]);
+            assert_near(&cut, &logits_after(&mut first, 2, last[0]));
+            assert!(distance(&cut, &found) > 10.0 * TOLERANCE);
+
+            // What does not fit, or is none, leaves the sequence empty.
+            let small = Room { tokens: 256, sequences: 1, ..room };
+            let mut third = model.session(small, 1).unwrap();
+            assert!(!third.restore(0, before.len(), &snapshot[..snapshot.len() / 2]));
+            assert!(!third.restore(0, before.len() + 1, &snapshot));
+            assert!(!third.restore(0, 3, b"noise"));
+            assert!(third.is_empty(0));
+            assert!(third.restore(0, before.len(), &snapshot));
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use restpg_edge::generate::{
-    Clock, Draft, DraftId, Event, Order, Request, Slots, Timings, sample, write,
+    Clock, Draft, DraftId, Event, Order, Request, Slots, Timings, Usage, sample, write,
 };
 use restpg_edge::llama::{CacheType, Message, Model, Role, Sampling};
 use restpg_edge::prompt::Prompt;
@@ -86,6 +86,8 @@ fn run(model: &Model, orders: &[Order<'_>], slots: Slots, batch_tokens: u32) -> 
 fn content(drafts: &[Vec<Draft>]) -> Vec<String> {
     let content = |draft: &Draft| {
         let Draft { reasoning, answer, usage, cut_off, interrupted, seed, timings: _ } = draft;
+        // What the prompt before it had in common with its own was not read again.
+        let usage = Usage { cached_tokens: 0, ..*usage };
         format!("{seed} {reasoning:?} {answer:?} {usage:?} {cut_off} {interrupted}")
     };
     drafts.iter().flatten().map(content).collect()

@@ -24,7 +24,6 @@ fn kinds(file: &Path) -> Vec<(String, TensorType)> {
 
 #[test]
 fn each_matrix_gets_the_type_that_was_asked_for_and_predicts_nearly_the_same() {
-    // It reads llama.cpp's state, which must be up.
     let runtime = runtime();
     let home = Home::new();
     let never = false.into();
@@ -73,6 +72,7 @@ fn sorted(path: &Path) -> impl Iterator<Item = (String, TensorType)> {
 
 #[test]
 fn a_target_that_cannot_be_written_is_an_error() {
+    // Its log goes to nobody's terminal.
     let _runtime = runtime();
     let home = Home::new();
     let source = home.write("source.gguf", &tiny::llama().to_bytes());
@@ -212,6 +212,10 @@ fn what_was_kept_stays_where_it_was_pulled_too() {
     let (store, tuning) = tuned(&home);
     let kept = home.path().join(format!("models/blobs/{}.gguf", tuning.sample.unwrap().sha256));
     let pulled = ["model", "pull", kept.to_str().unwrap(), "--name", "sevens"];
+    finish(home.command(pulled), None).exits(0);
+    // Nor does it go with that name while it stands in for another.
+    home.run(["model", "remove", "sevens"]).exits(0);
+    home.run(["model", "verify", "tiny"]).exits(0);
     finish(home.command(pulled), None).exits(0);
     assert_eq!(store.forget_tuning(&tuning.source_sha256).unwrap(), 0);
     home.run(["model", "verify", "sevens"]).exits(0);
