@@ -30,10 +30,14 @@ test: ## Check everything: format, lints, docs, tests on tiny and real models
 build: tools ## Build target/release/restpg-edge
 	@cargo build --release --locked
 
-bench: tools ## Decoding, starting, retrieval and ingest, with what each is compared with
+bench: tools ## Every benchmark, with what each is compared with; two hours
 	cargo bench --locked --bench decode
 	cargo bench --locked --bench startup
+	cargo bench --locked --bench prefix
 	cargo bench --locked --bench sampling
+	cargo bench --locked --bench judging
+	cargo bench --locked --bench speculation
+	cargo bench --locked --bench memory
 	cargo bench --locked --bench ingest
 	cargo bench --locked --bench retrieval
 

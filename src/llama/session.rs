@@ -310,15 +310,23 @@ impl<'model> Session<'model> {
         let id = i32::try_from(sequence).ok()?;
         let file = MemoryFile::create().ok()?;
         self.context.state_seq_save_file(file.path(), id, &[]).ok()?;
-        file.into_bytes().ok()
+        let mut snapshot = file.into_bytes().ok()?;
+        // llama.cpp asserts that what it reads does not end early.
+        let length = snapshot.len() as u64;
+        snapshot.extend(length.to_le_bytes());
+        Some(snapshot)
     }
 
     /// Makes an empty sequence what another one of `n_tokens` tokens was when `snapshot` was taken of
-    /// it; whether that was possible. The snapshot must be one that [`Self::snapshot`] gave: what it
-    /// says of itself is checked, the numbers in it are not.
+    /// it; whether that was possible. The snapshot must be one that [`Self::snapshot`] gave: whether it
+    /// is whole and fits the model is checked, the numbers in it are not.
     pub fn restore(&mut self, sequence: usize, n_tokens: usize, snapshot: &[u8]) -> bool {
         let Ok(id) = i32::try_from(sequence) else { return false };
-        let Ok(file) = MemoryFile::holding(snapshot) else { return false };
+        let Some((state, length)) = snapshot.split_last_chunk() else { return false };
+        if u64::from_le_bytes(*length) != state.len() as u64 {
+            return false;
+        }
+        let Ok(file) = MemoryFile::holding(state) else { return false };
         if n_tokens > self.capacity() || !self.is_empty(sequence) {
             return false;
         }

@@ -141,7 +141,8 @@ fn a_restored_sequence_goes_on_as_the_one_that_was_kept() {
     for file in [tiny::llama(), tiny::qwen2(), tiny::qwen3(), tiny::gemma3()] {
         let path = home.write("tiny.gguf", &file.to_bytes());
         let model = Model::load(runtime(), &path).unwrap();
-        for cache in [CacheType::F32, CacheType::F16, CacheType::Q8_0] {
+        // Heads of 16 are no whole blocks of 8-bit numbers.
+        for cache in [CacheType::F32, CacheType::F16] {
             let room = Room { tokens: 256, sequences: 3, batch_tokens: 64, cache };
             let mut first = model.session(room, 1).unwrap();
             first.extend(2, before, &mut |_| true).unwrap();
