@@ -7,7 +7,8 @@
 //! - [`paths`]: where configuration, models, profiles and keys live
 //! - [`config`]: defaults < config file < environment
 //! - [`gguf`]: model files read and checked over a memory map
-//! - [`ggml`]: ggml's own bindings: weights into other types
+//! - [`ggml`]: ggml's own bindings: tensors, graphs, devices; weights into other types
+//! - [`lora`]: fitting an adapter: forward and backward, optimizer, checkpoints
 //! - [`convert`]: published embedding models into GGUF
 //! - [`llama`]: model, session, sampler, embedder on llama.cpp
 //! - [`catalogue`]: models by name
@@ -35,6 +36,7 @@ pub mod config;
 pub mod gguf;
 #[allow(unsafe_code)]
 pub mod ggml;
+pub mod lora;
 pub mod convert;
 pub mod llama;
 pub mod catalogue;

@@ -20,6 +20,7 @@ const TENSORS_MAX: usize = 1 << 16;
 pub struct Header<'map> {
     metadata: Vec<(&'map str, Value<'map>)>,
     tensors: Vec<TensorInfo<'map>>,
+    data_start: usize,
 }
 
 impl<'map> Header<'map> {
@@ -36,13 +37,14 @@ impl<'map> Header<'map> {
         let n_keys = read_count(&mut cursor, "the number of keys", KEYS_MAX)?;
 
         let metadata = read_metadata(&mut cursor, n_keys)?;
-        let mut header = Self { metadata, tensors: Vec::new() };
+        let mut header = Self { metadata, tensors: Vec::new(), data_start: 0 };
         let alignment = header.alignment()?;
         for _ in 0..n_tensors {
             header.tensors.push(TensorInfo::read(&mut cursor)?);
         }
         let data_start = cursor.offset().next_multiple_of(alignment);
         check_layout(&header.tensors, alignment, data_start, bytes.len())?;
+        header.data_start = data_start;
         Ok(header)
     }
 
@@ -56,6 +58,12 @@ impl<'map> Header<'map> {
     #[must_use]
     pub fn tensors(&self) -> &[TensorInfo<'map>] {
         &self.tensors
+    }
+
+    /// Where the data of `tensor` begins in the file; it lies within it.
+    #[must_use]
+    pub fn data_offset_bytes(&self, tensor: &TensorInfo<'_>) -> usize {
+        self.data_start + tensor.offset_bytes as usize
     }
 
     /// The value of `key`.
