@@ -13,8 +13,8 @@ use std::time::Instant;
 use restpg_edge::ggml::{Backend, Profile};
 use restpg_edge::gguf::{self, ModelFile};
 use restpg_edge::lora::{
-    Adapter, AdapterConfig, Answer, Design, Example, Generator, Network, Normalizer, Packed, Pass,
-    Projection, WeightType,
+    Adapter, AdapterConfig, Answer, Design, Example, FitMemory, Generator, Network, Normalizer,
+    Packed, Pass, Projection, WeightType,
 };
 use serde_json::{Value, json};
 
@@ -180,7 +180,13 @@ fn child(arguments: &[String]) {
         network.loss_and_gradients(&packed, Pass::plain(), &mut gradients).expect("a step");
         print_profile(&backend.take_profile().expect("a profile"));
     }
-    println!("{}", json!({"seconds": seconds[STEPS - 1], "peak_mb": peak, "loss": loss}));
+    let rows = Packed::rows_of(&examples[0]);
+    let stated = FitMemory::of(&checked, &design, true, kind, adapter.values.len(), rows);
+    println!(
+        "{}",
+        json!({"seconds": seconds[STEPS - 1], "peak_mb": peak, "loss": loss,
+        "graph_mb": backend.graph_peak_bytes() as f64 / 1e6, "stated": stated})
+    );
 }
 
 /// Where the time of one more step goes, to stderr.

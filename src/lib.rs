@@ -8,9 +8,9 @@
 //! - [`config`]: defaults < config file < environment
 //! - [`gguf`]: model files read and checked over a memory map
 //! - [`ggml`]: ggml's own bindings: tensors, graphs, devices; weights into other types
-//! - [`lora`]: fitting an adapter: forward and backward, optimizer, checkpoints
 //! - [`convert`]: published embedding models into GGUF
 //! - [`llama`]: model, session, sampler, embedder on llama.cpp
+//! - [`lora`]: fitting an adapter: forward and backward, optimizer, checkpoints
 //! - [`catalogue`]: models by name
 //! - [`profile`]: the encrypted store of a person's documents
 //! - [`ingest`]: writings into documents
@@ -36,9 +36,9 @@ pub mod config;
 pub mod gguf;
 #[allow(unsafe_code)]
 pub mod ggml;
-pub mod lora;
 pub mod convert;
 pub mod llama;
+pub mod lora;
 pub mod catalogue;
 pub mod profile;
 pub mod ingest;

@@ -6,6 +6,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use super::lora_arguments::LoraCommand;
 use super::profile_arguments::ProfileCommand;
 use crate::evaluate::System;
 use crate::ingest::Kind;
@@ -104,6 +105,11 @@ pub(super) enum Command {
         the request and the passages. --graders measures how often the judge and each metric put \
         the true text before another of the same person, and that before another person's.")]
     Eval(EvalArguments),
+    /// Fit a LoRA adapter to examples in a file; convert adapters
+    Lora {
+        #[command(subcommand)]
+        command: LoraCommand,
+    },
     /// Show what there is to compute on, and whether the model fits
     #[command(after_help = "Examples:\n  \
         restpg-edge doctor\n  \

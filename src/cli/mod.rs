@@ -16,6 +16,8 @@ mod ingest;
 mod ingest_report;
 mod interrupt;
 mod logs;
+mod lora;
+mod lora_arguments;
 mod model;
 mod model_tune;
 mod output;
@@ -115,6 +117,7 @@ fn dispatch(arguments: Arguments, output: Output, started: Instant) -> Result<Op
         Command::Ingest(arguments) => ingest::run(&context, arguments),
         Command::Profile { command } => profile::run(&context, command),
         Command::Doctor => doctor::run(&context),
+        Command::Lora { command } => lora::run(&context, command),
         Command::Eval(arguments) => eval::run(&context, arguments),
         Command::Generate(arguments) => generate::run(context, arguments),
         Command::Completions { .. } | Command::Man | Command::ReadSources { .. } => Ok(None),

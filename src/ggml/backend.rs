@@ -74,6 +74,20 @@ impl Backend {
         self.is_cpu
     }
 
+    /// Memory that is free on it; `None` where it does not say.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        // SAFETY: the backend is valid, and its device lives as long as the library.
+        let device = unsafe { sys::ggml_backend_get_device(self.raw.as_ptr()) };
+        if device.is_null() {
+            return None;
+        }
+        let (mut free, mut total) = (0, 0);
+        // SAFETY: both places are this function's own.
+        unsafe { sys::ggml_backend_dev_memory(device, &raw mut free, &raw mut total) };
+        (total > 0).then_some(free as u64)
+    }
+
     /// Its name, for messages.
     #[must_use]
     pub fn name(&self) -> String {

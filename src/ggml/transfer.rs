@@ -47,18 +47,20 @@ impl Tensor<'_> {
         Ok(())
     }
 
-    /// Replaces all elements by `from`, already encoded as the tensor's type.
+    /// Replaces the elements from byte `offset_bytes` on by `from`, already encoded as the
+    /// tensor's type.
     ///
     /// # Errors
-    /// [`GgmlError::Shape`] where `from` has another length, and for weights.
-    pub fn write_encoded(&self, from: &[u8]) -> Result<(), GgmlError> {
+    /// [`GgmlError::Shape`] where `from` reaches over the end, and for weights.
+    pub fn write_encoded(&self, offset_bytes: usize, from: &[u8]) -> Result<(), GgmlError> {
         let plain = self.type_number() != sys::GGML_TYPE_I32;
-        let fits = plain && from.len() == self.bytes() && self.is_writable();
+        let end = offset_bytes.checked_add(from.len());
+        let fits = plain && end.is_some_and(|end| end <= self.bytes()) && self.is_writable();
         self.check_transfer("writing", fits)?;
-        // SAFETY: as for writing floats; the length is the tensor's own.
+        // SAFETY: as for writing floats; the end is not behind the tensor's own.
         unsafe {
             let data = from.as_ptr().cast();
-            sys::ggml_backend_tensor_set(self.raw.as_ptr(), data, 0, from.len());
+            sys::ggml_backend_tensor_set(self.raw.as_ptr(), data, offset_bytes, from.len());
         }
         Ok(())
     }

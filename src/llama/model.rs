@@ -163,6 +163,20 @@ impl Model {
         vocab.should_add_bos().then(|| vocab.bos())
     }
 
+    /// What ends the model's own turn: of the tokens that the file calls its ends, the one that the
+    /// chat template uses, or the first.
+    #[must_use]
+    pub fn ending(&self) -> Option<Token> {
+        let vocab = self.inner.vocab();
+        let ends = [vocab.eos(), vocab.eot()].into_iter().filter(|token| token.0 >= 0);
+        let in_template = |token: &Token| {
+            let mut bytes = Vec::new();
+            vocab.token_to_piece_into(*token, &mut bytes, true, None);
+            self.layout.marks().iter().any(|mark| mark.as_bytes() == bytes)
+        };
+        ends.clone().find(in_template).or_else(|| ends.clone().next())
+    }
+
     /// Appends the bytes of `token` to `bytes`; special tokens have none.
     pub fn append_piece(&self, token: Token, bytes: &mut Vec<u8>) {
         self.inner.vocab().token_to_piece_into(token, bytes, false, None);

@@ -289,10 +289,10 @@ impl<'g> Part<'g> {
 
     /// Of the queries of a block, head by head, those of the group: [head_dim, rows * group].
     fn queries(&self, g: &'g Graph<'g, '_>, q: Tensor<'g>) -> Result<Tensor<'g>, GgmlError> {
-        let [_, nb1, nb2, nb3] = q.strides_bytes();
         let count = self.block.rows.len() * self.group();
-        let offset = self.head * self.group() * nb2;
-        g.view(q, [self.design.head_dim, count, 1, 1], [nb1, nb2, nb3], offset)
+        let width = self.design.head_dim * size_of::<f32>();
+        let all = count * width;
+        g.view(q, [self.design.head_dim, count, 1, 1], [width, all, all], self.head * all)
     }
 
     /// Of the keys or values of a segment, the head's that the block sees: [head_dim, keys].

@@ -123,10 +123,10 @@ impl<'b> Network<'b> {
     ///
     /// # Errors
     /// [`LoraError`]; [`LoraError::Stopped`] where the pass says so.
-    pub fn loss(&self, packed: &Packed) -> Result<f64, LoraError> {
+    pub fn loss(&self, packed: &Packed, pass: Pass<'_>) -> Result<f64, LoraError> {
         // Nothing goes back, so nothing is kept.
         let room = Room::new(self.backend, &self.design, packed.rows(), 0, false, 1)?;
-        let setting = Setting::new(self, packed, Pass::plain())?;
+        let setting = Setting::new(self, packed, pass)?;
         self.forward(packed, &setting, &room)?;
         let x = room.stream(self.design.blocks.len());
         head::loss(self.backend, &self.design, &self.weights, packed, x, None)

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// A text to learn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
@@ -27,7 +29,7 @@ pub struct Example {
 }
 
 /// What a sum of token losses is divided by; see [`Normalizer::total`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalizer {
     /// Every token counts by the weight of its answer: long answers count more.

@@ -208,7 +208,7 @@ fn load_plain<'b>(
         tensors.iter().map(|tensor| (Kind::Float(tensor.kind), shape_of(tensor))).collect();
     let arena = Arena::new(backend, &shapes)?;
     for (index, tensor) in tensors.iter().enumerate() {
-        arena.at(index).write_encoded(data_of(file, model, tensor))?;
+        arena.at(index).write_encoded(0, data_of(file, model, tensor))?;
     }
     Ok(arena)
 }
@@ -247,8 +247,10 @@ pub fn copies_bytes(model: &CheckedModel<'_>, is_cpu: bool, kind: WeightType) ->
     crate::ggml::bytes_of(&copy_shapes(&copied(model, kind), kind, has_transposed))
 }
 
-/// Rows that are decoded, turned and encoded at a time: what the caches hold.
+/// Rows that one thread decodes, turns or encodes at a time: what the caches hold.
 const ROWS_AT_ONCE: usize = 64;
+/// Rows of which there are floats at once, beside the copy itself.
+const ROWS_IN_FLOATS: usize = 4096;
 
 fn copy_matrix(
     tensor: &TensorInfo<'_>,
@@ -258,16 +260,33 @@ fn copy_matrix(
     transposed: Option<Tensor<'_>>,
 ) -> Result<(), LoraError> {
     let [n_in, n_out, ..] = shape_of(tensor);
-    let mut values = vec![0.0_f32; n_in * n_out];
-    let encoded_row_bytes = data.len() / n_out;
-    values
-        .par_chunks_mut(n_in * ROWS_AT_ONCE)
-        .zip(data.par_chunks(encoded_row_bytes * ROWS_AT_ONCE))
-        .try_for_each(|(values, data)| decode(tensor.kind, data, values))?;
-    upright.write_encoded(&encode_rows(kind.copied(n_in), &values, n_in)?)?;
+    let row_bytes = data.len() / n_out;
+    let mut offset_bytes = 0;
+    for data in data.chunks(row_bytes * ROWS_IN_FLOATS) {
+        let rows = encode_rows(kind.copied(n_in), &decode_rows(tensor, data, n_in)?, n_in)?;
+        upright.write_encoded(offset_bytes, &rows)?;
+        offset_bytes += rows.len();
+    }
     let Some(transposed) = transposed else {
         return Ok(());
     };
+    let turned = turn(&decode_rows(tensor, data, n_in)?, n_in, n_out);
+    transposed.write_encoded(0, &encode_rows(kind.copied(n_out), &turned, n_out)?)?;
+    Ok(())
+}
+
+fn decode_rows(tensor: &TensorInfo<'_>, data: &[u8], n_in: usize) -> Result<Vec<f32>, GgmlError> {
+    let row_bytes = tensor.size_bytes / tensor.dimensions[1] as usize;
+    let mut values = vec![0.0_f32; data.len() / row_bytes * n_in];
+    values
+        .par_chunks_mut(n_in * ROWS_AT_ONCE)
+        .zip(data.par_chunks(row_bytes * ROWS_AT_ONCE))
+        .try_for_each(|(values, data)| decode(tensor.kind, data, values))?;
+    Ok(values)
+}
+
+/// Rows of `n_in` elements into as many of `n_out`.
+fn turn(values: &[f32], n_in: usize, n_out: usize) -> Vec<f32> {
     let mut turned = vec![0.0_f32; n_in * n_out];
     turned.par_chunks_mut(n_out * ROWS_AT_ONCE).enumerate().for_each(|(chunk, rows)| {
         let first = chunk * ROWS_AT_ONCE;
@@ -277,8 +296,7 @@ fn copy_matrix(
             }
         }
     });
-    transposed.write_encoded(&encode_rows(kind.copied(n_out), &turned, n_out)?)?;
-    Ok(())
+    turned
 }
 
 fn encode_rows(kind: TensorType, values: &[f32], row: usize) -> Result<Vec<u8>, GgmlError> {

@@ -54,7 +54,12 @@ fn answer(part: u64, count: usize, weight: f32) -> Answer {
 fn example() -> Example {
     Example {
         prompt: tokens(Generator::new(5, "prompt"), 53),
-        answers: vec![answer(0, 21, 1.0), answer(1, 1, 0.5), answer(2, 37, 0.25)],
+        answers: vec![
+            answer(0, 21, 1.0),
+            answer(1, 1, 0.5),
+            answer(2, 67, 0.25),
+            answer(5, 2, 0.5),
+        ],
     }
 }
 
@@ -107,7 +112,7 @@ fn gradients_are_the_slopes_of_the_loss() {
                         *value += step * direction;
                     }
                     network.set_adapter(&moved).unwrap();
-                    network.loss(&packed).unwrap()
+                    network.loss(&packed, Pass::plain()).unwrap()
                 };
                 (at(step) - at(-step)) / (2.0 * f64::from(step))
             };
@@ -148,7 +153,7 @@ fn packed_answers_learn_as_separate_ones_do() {
         with_network(&model, |network, adapter| {
             let other = Example {
                 prompt: tokens(Generator::new(6, "prompt"), 300),
-                answers: vec![answer(3, 270, 1.0), answer(4, 9, 0.75)],
+                answers: vec![answer(3, 270, 1.0), answer(4, 9, 0.75), answer(6, 66, 1.0)],
             };
             let examples = [example(), other];
             let total = Normalizer::Token.total(&examples);

@@ -1,0 +1,160 @@
+//! Everything that a run needs to go on to the same bits: the adapter, the optimizer's moments, the
+//! step. Which examples come next, and what is dropped, follow from the seed and the step.
+//!
+//! A checkpoint is one safetensors file, written beside its name, synced and renamed: there is the
+//! old one or the new one, at any instant.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use super::{Adapter, Design, FitConfig, LoraError, Moments};
+
+/// What a run was begun with: another cannot take it up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The settings.
+    pub config: FitConfig,
+    /// SHA-256 of the model's file.
+    pub model_sha256: String,
+    /// SHA-256 of the examples' tokens and weights.
+    pub examples_sha256: String,
+}
+
+/// A run so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// What it was begun with.
+    pub origin: Origin,
+    /// Steps that are done.
+    pub step: u64,
+    /// The adapter after them.
+    pub adapter: Adapter,
+    /// The optimizer after them.
+    pub moments: Moments,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    format: u32,
+    step: u64,
+    origin: Origin,
+}
+
+const FORMAT: u32 = 1;
+const KEY: &str = "restpg_edge";
+const PARTS: [&str; 3] = ["adapter", "moments.first", "moments.second"];
+
+impl Checkpoint {
+    /// Writes it to `path`.
+    ///
+    /// # Errors
+    /// [`LoraError::Write`]; what was at `path` is still there then.
+    pub fn write(&self, path: &Path) -> Result<(), LoraError> {
+        let head = Head { format: FORMAT, step: self.step, origin: self.origin.clone() };
+        let failed = |source| LoraError::Write { path: path.to_owned(), source };
+        let head = serde_json::to_string(&head).map_err(|error| failed(error.into()))?;
+        let parts = [&self.adapter.values, &self.moments.first, &self.moments.second];
+        let views = PARTS.into_iter().zip(parts).map(|(name, part)| {
+            let view = TensorView::new(Dtype::F32, vec![part.len()], le_bytes(part));
+            view.map(|view| (name, view))
+        });
+        let views: Vec<_> = views.collect::<Result<_, _>>().map_err(|_| failed(broken()))?;
+        let metadata = HashMap::from([(KEY.to_owned(), head)]);
+        replace_with(path, |part| {
+            safetensors::serialize_to_file(views, Some(metadata), part).map_err(|error| match error
+            {
+                SafeTensorError::IoError(error) => error,
+                _ => broken(),
+            })
+        })
+        .map_err(failed)
+    }
+
+    /// Reads the one at `path`; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`LoraError::Read`], [`LoraError::NoCheckpoint`] for a file of another kind.
+    pub fn read(path: &Path, design: &Design) -> Result<Option<Self>, LoraError> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(LoraError::Read { path: path.to_owned(), source }),
+        };
+        let other = || LoraError::NoCheckpoint { path: path.to_owned() };
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|_| other())?;
+        let head = metadata.metadata().as_ref().and_then(|all| all.get(KEY)).ok_or_else(other)?;
+        let head: Head = serde_json::from_str(head).map_err(|_| other())?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|_| other())?;
+        let mut adapter = Adapter::zero(head.origin.config.adapter.clone(), design);
+        let part = |name: &str| -> Option<Vec<f32>> {
+            let tensor = tensors.tensor(name).ok()?;
+            let fits = tensor.dtype() == Dtype::F32 && tensor.shape() == [adapter.values.len()];
+            fits.then(|| floats(tensor.data()))
+        };
+        let [values, first, second] = PARTS.map(part);
+        let (Some(values), Some(first), Some(second)) = (values, first, second) else {
+            return Err(other());
+        };
+        if head.format != FORMAT {
+            return Err(other());
+        }
+        adapter.values = values;
+        let moments = Moments { first, second };
+        Ok(Some(Self { origin: head.origin, step: head.step, adapter, moments }))
+    }
+}
+
+fn broken() -> io::Error {
+    io::Error::from(io::ErrorKind::InvalidData)
+}
+
+/// The bytes of numbers as these files have them, which is how the machines that this program runs
+/// on have them too.
+pub(super) fn le_bytes(values: &[f32]) -> &[u8] {
+    const { assert!(cfg!(target_endian = "little")) };
+    bytemuck::cast_slice(values)
+}
+
+pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
+    let number = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    bytes.chunks_exact(size_of::<f32>()).map(number).collect()
+}
+
+/// Puts `bytes` at `path` at once.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with(path, |part| fs::write(part, bytes))
+}
+
+/// Puts at `path` what `write` writes to the file that it is given. What a killed process leaves
+/// has one name, which the next write takes over; what a full disk refuses is removed.
+fn replace_with(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let written = create_private(&part)
+        .and_then(|()| write(&part))
+        .and_then(|()| File::open(&part)?.sync_all())
+        .and_then(|()| fs::rename(&part, path));
+    if written.is_err() {
+        // The first error is the one to tell of.
+        let _ = fs::remove_file(&part);
+    }
+    written?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// An empty file that its owner alone can read.
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
