@@ -17,8 +17,8 @@ use crate::ggml::Backend;
 use crate::gguf::{self, CheckedModel, ModelFile};
 use crate::llama::{Model, Runtime, devices, memory_available_bytes, physical_cores};
 use crate::lora::{
-    self, Adapter, Checkpoint, Design, Event, Example, Exported, FitConfig, FitMemory, LoraError,
-    Network, Origin, Packed, Pauses, WeightType,
+    self, Adapter, Checkpoint, Data, Design, Event, Example, Exported, FitConfig, FitMemory,
+    LoraError, Network, Origin, Packed, Pauses, WeightType,
 };
 
 const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -93,8 +93,7 @@ fn fit(context: &Context, arguments: &FitArguments) -> Result<Option<Exit>, Erro
     let ended = lora::fit(
         &network,
         &mut run,
-        &examples,
-        &held_out,
+        Data { examples: &examples, held_out: &held_out },
         &path,
         Pauses {
             checkpoint_steps: arguments.checkpoint_every,

@@ -23,6 +23,12 @@ pub enum LlamaError {
         /// The model file.
         path: PathBuf,
     },
+    /// llama.cpp refused the adapter.
+    #[error("llama.cpp cannot use the adapter {}", path.display())]
+    Adapter {
+        /// The adapter's file.
+        path: PathBuf,
+    },
     /// A model that turns texts into vectors was to write.
     #[error("{} is an embedding model: it cannot write", path.display())]
     EmbedsOnly {
@@ -64,6 +70,7 @@ impl Explain for LlamaError {
             Self::Backend { .. } => "llama_backend",
             Self::Gguf(error) => error.kind(),
             Self::Load { .. } => "malformed_model",
+            Self::Adapter { .. } => "malformed_adapter",
             Self::EmbedsOnly { .. } | Self::DoesNotEmbed { .. } => "wrong_kind_of_model",
             Self::Context { .. } => "no_context",
             Self::NotFinite => "damaged_model",
@@ -74,7 +81,9 @@ impl Explain for LlamaError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Gguf(_) | Self::Load { .. } | Self::NotFinite => Exit::InvalidData,
+            Self::Gguf(_) | Self::Load { .. } | Self::Adapter { .. } | Self::NotFinite => {
+                Exit::InvalidData
+            }
             Self::EmbedsOnly { .. } | Self::DoesNotEmbed { .. } => Exit::Usage,
             Self::Backend { .. }
             | Self::Context { .. }
@@ -87,6 +96,9 @@ impl Explain for LlamaError {
         match self {
             Self::Backend { .. } | Self::Decode { .. } => None,
             Self::Gguf(error) => error.help(),
+            Self::Adapter { .. } => {
+                Some("An adapter belongs to the model that it was fitted to.".into())
+            }
             Self::Load { .. } => {
                 Some("Run again with -v to see what llama.cpp says of the file.".into())
             }

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_2::llama_backend::LlamaBackend;
-use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
 use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 
 use super::chat::{self, Message};
@@ -93,6 +93,8 @@ pub struct Model {
     unwanted: Vec<String>,
     turn_ends: HashSet<Token>,
     hyperparameters: Hyperparameters,
+    /// In effect in every session. llama.cpp wants it for itself while it takes it over.
+    adapter: Option<Mutex<LlamaLoraAdapter>>,
     // Dropped last: the model must be freed before llama.cpp is shut down.
     runtime: Runtime,
 }
@@ -103,6 +105,18 @@ impl Model {
     /// # Errors
     /// [`LlamaError::Gguf`] with what is wrong and where, or [`LlamaError::Load`].
     pub fn load(runtime: Runtime, path: &Path) -> Result<Self, LlamaError> {
+        Self::load_adapted(runtime, path, None)
+    }
+
+    /// As [`Self::load`], with the GGUF adapter at `adapter` in effect in every session.
+    ///
+    /// # Errors
+    /// As [`Self::load`], and [`LlamaError::Adapter`] where llama.cpp refuses the adapter.
+    pub fn load_adapted(
+        runtime: Runtime,
+        path: &Path,
+        adapter: Option<&Path>,
+    ) -> Result<Self, LlamaError> {
         // The map stays until llama.cpp has its own of the same file.
         let file = ModelFile::open(path)?;
         let checked = gguf::check(&file)?;
@@ -113,15 +127,20 @@ impl Model {
         }
         let unloadable = || LlamaError::Load { path: path.to_owned() };
         let params = LlamaModelParams::default().with_n_gpu_layers(gpu_layers);
-        let inner =
+        let mut inner =
             LlamaModel::load_from_file(&runtime.0, path, &params).map_err(|_| unloadable())?;
+        let adapter = adapter.map(|adapter| {
+            let refused = |_| LlamaError::Adapter { path: adapter.to_owned() };
+            inner.lora_adapter_init(adapter).map_err(refused)
+        });
+        let adapter = adapter.transpose()?.map(Mutex::new);
         let layout = chat::Layout::of(&inner);
         let vocab = inner.vocab();
         // A control token that is not the end of a turn begins one: either way the turn is over.
         let turn_ends =
             vocab.tokens().filter(|&it| vocab.is_eog(it) || vocab.is_control(it)).collect();
         let unwanted = chat::unwanted_marks(&inner, layout.marks());
-        Ok(Self { inner, layout, unwanted, turn_ends, hyperparameters, runtime })
+        Ok(Self { inner, layout, unwanted, turn_ends, hyperparameters, adapter, runtime })
     }
 
     /// llama.cpp, for loading another model beside this one.
@@ -239,10 +258,12 @@ impl Model {
             .with_n_threads_batch(threads)
             // A sliding-window cache cannot be rewound; this one can.
             .with_swa_full(true);
-        let context = self
-            .inner
-            .new_context(&self.runtime.0, params)
-            .map_err(|_| LlamaError::Context { context_tokens: room.tokens })?;
+        let failed = || LlamaError::Context { context_tokens: room.tokens };
+        let mut context = self.inner.new_context(&self.runtime.0, params).map_err(|_| failed())?;
+        if let Some(adapter) = &self.adapter {
+            let mut adapter = adapter.lock().map_err(|_| failed())?;
+            context.lora_adapter_set(&mut adapter, 1.0).map_err(|_| failed())?;
+        }
         Ok(Session::new(context, room))
     }
 }

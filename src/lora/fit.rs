@@ -61,6 +61,15 @@ pub enum Event {
     },
 }
 
+/// What a run learns, and what it is measured on.
+#[derive(Debug, Clone, Copy)]
+pub struct Data<'e> {
+    /// Trained on; at least one.
+    pub examples: &'e [Example],
+    /// Never trained on.
+    pub held_out: &'e [Example],
+}
+
 /// When a run looks up from its work.
 #[derive(Debug, Clone, Copy)]
 pub struct Pauses {
@@ -108,13 +117,13 @@ pub fn begin(origin: Origin, network: &Network<'_>) -> Checkpoint {
 pub fn fit(
     network: &Network<'_>,
     run: &mut Checkpoint,
-    examples: &[Example],
-    held_out: &[Example],
+    data: Data<'_>,
     path: &Path,
     pauses: Pauses,
     is_stopped: &dyn Fn() -> bool,
     tell: &mut dyn FnMut(Event),
 ) -> Result<(), LoraError> {
+    let Data { examples, held_out } = data;
     let steps = run.origin.config.steps;
     if run.step == 0 && !held_out.is_empty() {
         let loss = loss(network, &run.adapter, held_out, &run.origin.config, is_stopped)?;

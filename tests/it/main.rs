@@ -20,6 +20,7 @@
 //! - `evaluation`: what retrieval and grades are worth, on a small data set
 //! - `judging`: grades read from the logits
 //! - `tuning`: other weight types, and what stands in for a model
+//! - `lora_fit`: `lora fit` learns, goes on to the same bits and loses nothing
 //! - `lora_gradients`: the trainer's gradients are the slopes of its loss
 //! - `lora_parity`: the trainer against transformers and PEFT
 //! - `hardware`: what there is to compute on, and models that do not fit
@@ -50,6 +51,7 @@ mod judging;
 // It runs the keyring of a Linux desktop.
 #[cfg(target_os = "linux")]
 mod keyring;
+mod lora_fit;
 mod lora_gradients;
 mod lora_parity;
 mod mail_corpus;

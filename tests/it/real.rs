@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::support::{Home, real_writing, sample_writings};
 
-const MODELS: [&str; 3] = ["smollm2-135m-instruct", "gemma-3-270m", "qwen2.5-coder-0.5b-instruct"];
+pub const MODELS: [&str; 3] =
+    ["smollm2-135m-instruct", "gemma-3-270m", "qwen2.5-coder-0.5b-instruct"];
 const MARKS: [&str; 8] = [
     "<|im_start|>",
     "<|im_end|>",
