@@ -94,6 +94,35 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     persist_synced(file, path)
 }
 
+/// As [`write_atomically`], for one writer at a time: what a killed process leaves half-written has
+/// one name, which the next write takes over.
+///
+/// # Errors
+/// The system's reason; nothing half-written is left then.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let written =
+        write_synced(&part, bytes).and_then(|()| std::fs::rename(&part, path)).inspect_err(|_| {
+            // The first error is the one to tell of.
+            let _ = std::fs::remove_file(&part);
+        });
+    written?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
 /// Syncs a finished temporary file, renames it to `path`, and syncs the folder's entry.
 fn persist_synced(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;

@@ -52,30 +52,29 @@ impl Base {
 
 fn fit(context: &Context, arguments: &FitArguments) -> Result<Option<Exit>, Error> {
     interrupt::install();
+    check_output(arguments)?;
     let base = Base::open(context, arguments.model.as_deref())?;
     let checked = gguf::check(&base.file)?;
     let design = Design::read(&checked)?;
     let (examples, held_out) = read(context, arguments, &base.path)?;
-    let origin = Origin {
-        config: config(arguments, examples.len()),
-        model_sha256: base.manifest.sha256.clone(),
-        examples_sha256: lora::examples_sha256(&examples),
-    };
-    let path = arguments.output.join(CHECKPOINT);
-    let earlier = earlier_run(arguments, &path, &origin, &design)?;
-
-    let values = Adapter::zero(origin.config.adapter.clone(), &design).values.len();
-    let rows = longest_pass(examples.iter().chain(&held_out), origin.config.pass_rows);
     let threads = match context.config.model.threads {
         0 => physical_cores(),
         threads => threads,
     };
-    let memory = |is_cpu: bool, kind: WeightType| {
-        FitMemory::of(&checked, &design, is_cpu, kind, values, rows)
-    };
     let backend = backend(arguments, threads)?;
     let kind = arguments.weights.unwrap_or_else(|| WeightType::for_backend(&backend));
-    let memory = memory(backend.is_cpu(), kind);
+    let origin = Origin {
+        config: config(arguments, examples.len(), kind),
+        model_sha256: base.manifest.sha256.clone(),
+        examples_sha256: lora::examples_sha256(&examples),
+    };
+    let path = arguments.output.join(CHECKPOINT);
+    let earlier = earlier_run(&path, &origin, &design)?;
+
+    let form = Adapter::zero(origin.config.adapter.clone(), &design);
+    let values = form.values.len();
+    let rows = longest_pass(examples.iter().chain(&held_out), origin.config.pass_rows);
+    let memory = FitMemory::of(&checked, &design, backend.is_cpu(), kind, values, rows);
     let available = available_bytes(context, &backend);
     if memory.least_bytes() > available {
         let needed_bytes = memory.least_bytes();
@@ -84,11 +83,19 @@ fn fit(context: &Context, arguments: &FitArguments) -> Result<Option<Exit>, Erro
     crate::paths::create_private_folder(&arguments.output)
         .map_err(|source| LoraError::Write { path: arguments.output.clone(), source })?;
 
-    let form = Adapter::zero(origin.config.adapter.clone(), &design);
     let network = Network::new(&backend, &base.file, &checked, kind, &form)?;
+    drop(form);
     network.set_activation_bytes_max(memory.activation_bytes_max(available));
     let mut run = earlier.unwrap_or_else(|| lora::begin(origin, &network));
-    tell_beginning(context, &run, &memory, available, examples.len(), held_out.len());
+    tell_beginning(
+        context,
+        &run,
+        &memory,
+        available,
+        examples.len(),
+        held_out.len(),
+        arguments.resume,
+    );
     let mut story = Story::new(context, &run);
     let ended = lora::fit(
         &network,
@@ -103,7 +110,7 @@ fn fit(context: &Context, arguments: &FitArguments) -> Result<Option<Exit>, Erro
         &mut |event| story.hear(event),
     );
     story.bar.finish_and_clear();
-    story.draw(&arguments.output.join(CURVE))?;
+    draw(context, &run, &arguments.output.join(CURVE));
     match ended {
         Err(LoraError::Stopped) => {
             context.output.note(&format!(
@@ -114,6 +121,14 @@ fn fit(context: &Context, arguments: &FitArguments) -> Result<Option<Exit>, Erro
         }
         Err(error) => Err(error.into()),
         Ok(()) => finish(context, arguments, &checked, run, &story),
+    }
+}
+
+/// The losses as a picture; a run is not worth less without it.
+fn draw(context: &Context, run: &Checkpoint, path: &Path) {
+    let svg = lora::svg(&run.batches, &run.held_out);
+    if let Err(error) = crate::paths::replace(path, svg.as_bytes()) {
+        context.output.note(&format!("{} was not drawn: {error}", path.display()));
     }
 }
 
@@ -129,14 +144,16 @@ fn finish(
     let architecture = checked.hyperparameters.architecture.name();
     let base_sha256 = Some(run.origin.model_sha256.clone());
     let steps = run.step;
-    lora::write_gguf(&adapter, architecture, &Exported { adapter: run.adapter, base_sha256 })?;
-    let held_out = |point: Option<&(u64, f64)>| point.map(|(_, loss)| *loss);
-    let (before, after) = (held_out(story.held_out.first()), held_out(story.held_out.last()));
+    let exported = Exported { adapter: run.adapter, base_sha256 };
+    lora::write_gguf(&adapter, architecture, &exported)?;
+    let loss = |point: Option<&lora::Point>| point.map(|(_, loss)| *loss);
+    let (before, after) = (loss(run.held_out.first()), loss(run.held_out.last()));
+    let last = loss(run.batches.last());
     if context.output.json {
         context.output.object(&json!({
             "adapter": adapter,
             "steps": steps,
-            "loss": story.batches.last().map(|(_, loss)| loss),
+            "loss": last,
             "held_out_loss_before": before,
             "held_out_loss": after,
             "rows_per_second": story.rows_per_second(),
@@ -181,11 +198,13 @@ fn read(
         }
     };
     if examples.is_empty() {
-        return Err(LoraError::Settings {
-            what: format!("{} leaves nothing to train on", arguments.data.display()),
-            help: "Lower --held-out-examples, or raise --max-tokens.".into(),
-        }
-        .into());
+        let help = if held_out.is_empty() {
+            "Nothing in it can be learned; `lora fit --help` shows what an example looks like."
+        } else {
+            "Lower --held-out-examples."
+        };
+        let what = format!("{} leaves nothing to train on", arguments.data.display());
+        return Err(LoraError::Settings { what, help: help.into() }.into());
     }
     Ok((examples, held_out))
 }
@@ -198,17 +217,18 @@ fn listed(numbers: &[usize]) -> String {
     if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
 
-fn config(arguments: &FitArguments, examples: usize) -> FitConfig {
+fn config(arguments: &FitArguments, examples: usize, weights: WeightType) -> FitConfig {
     let batch_examples = arguments.batch.clamp(1, examples);
-    let epoch = examples.div_ceil(batch_examples) as u64;
-    let steps = arguments.steps.unwrap_or(epoch * arguments.epochs).max(1);
+    let seen = (examples as u64).saturating_mul(arguments.epochs);
+    let steps = arguments.steps.unwrap_or(seen.div_ceil(batch_examples as u64));
+    let chosen = |projection: &lora::Projection| arguments.projections.contains(projection);
     let warmup = (steps as f64 * arguments.warmup).round() as u64;
     FitConfig {
         adapter: lora::AdapterConfig {
             rank: arguments.rank,
             alpha: arguments.alpha.unwrap_or(2.0 * arguments.rank as f32),
             rank_stabilized: arguments.rank_stabilized,
-            projections: arguments.projections.clone(),
+            projections: lora::Projection::ALL.into_iter().filter(chosen).collect(),
         },
         optimizer: lora::OptimizerConfig {
             learning_rate: arguments.learning_rate,
@@ -223,14 +243,27 @@ fn config(arguments: &FitArguments, examples: usize) -> FitConfig {
         batch_examples,
         pass_rows: arguments.pass_rows,
         dropout: arguments.dropout,
+        weights,
         normalizer: arguments.per,
         seed: arguments.seed,
     }
 }
 
+/// What would be found out late, when much has been read.
+fn check_output(arguments: &FitArguments) -> Result<(), LoraError> {
+    let folder = &arguments.output;
+    let (what, help) = if folder.exists() && !folder.is_dir() {
+        ("is no folder", "Give --output the name of a folder; it is made.")
+    } else if folder.join(CHECKPOINT).exists() && !arguments.resume {
+        ("holds a run already", "Go on with --resume, or give --output another folder.")
+    } else {
+        return Ok(());
+    };
+    Err(LoraError::Settings { what: format!("{} {what}", folder.display()), help: help.into() })
+}
+
 /// The run in the folder, where it is to go on.
 fn earlier_run(
-    arguments: &FitArguments,
     path: &Path,
     origin: &Origin,
     design: &Design,
@@ -238,12 +271,6 @@ fn earlier_run(
     let Some(run) = Checkpoint::read(path, design)? else {
         return Ok(None);
     };
-    if !arguments.resume {
-        return Err(LoraError::Settings {
-            what: format!("there is a run in {}", arguments.output.display()),
-            help: "Go on with --resume, or give --output another folder.".into(),
-        });
-    }
     let what = if run.origin.model_sha256 != origin.model_sha256 {
         "another model"
     } else if run.origin.examples_sha256 != origin.examples_sha256 {
@@ -294,6 +321,7 @@ fn tell_beginning(
     available: u64,
     examples: usize,
     held_out: usize,
+    is_resumed: bool,
 ) {
     let config = &run.origin.config;
     let most = memory.most_bytes();
@@ -304,6 +332,9 @@ fn tell_beginning(
         config.batch_examples,
         megabytes(most.min(available))
     ));
+    if is_resumed && run.step == 0 {
+        context.output.note("there is no run in the folder yet: this is its beginning");
+    }
     if run.step > 0 {
         context.output.note(&format!("going on after step {}", run.step));
     }
@@ -314,8 +345,6 @@ struct Story<'c> {
     context: &'c Context,
     bar: ProgressBar,
     started: Instant,
-    batches: Vec<(u64, f64)>,
-    held_out: Vec<(u64, f64)>,
     rows: usize,
     seconds: f64,
 }
@@ -326,14 +355,12 @@ impl<'c> Story<'c> {
         bar.set_length(run.origin.config.steps);
         bar.set_position(run.step);
         bar.reset_eta();
-        let (batches, held_out) = (Vec::new(), Vec::new());
-        Self { context, bar, started: Instant::now(), batches, held_out, rows: 0, seconds: 0.0 }
+        Self { context, bar, started: Instant::now(), rows: 0, seconds: 0.0 }
     }
 
     fn hear(&mut self, event: Event) {
         match event {
             Event::Step { step, loss, gradient_norm, rate, seconds, rows } => {
-                self.batches.push((step, loss));
                 self.rows += rows;
                 self.seconds += seconds;
                 self.bar.set_position(step);
@@ -345,7 +372,6 @@ impl<'c> Story<'c> {
                 ));
             }
             Event::HeldOut { step, loss } => {
-                self.held_out.push((step, loss));
                 self.say(&format!("after step {step}: held-out loss {loss:.4}"));
             }
         }
@@ -357,12 +383,6 @@ impl<'c> Story<'c> {
 
     fn rows_per_second(&self) -> f64 {
         self.rows as f64 / self.seconds
-    }
-
-    fn draw(&self, path: &Path) -> Result<(), LoraError> {
-        let svg = lora::svg(&self.batches, &self.held_out);
-        crate::paths::write_atomically(path, svg.as_bytes())
-            .map_err(|source| LoraError::Write { path: path.to_owned(), source })
     }
 }
 

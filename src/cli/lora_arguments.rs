@@ -58,7 +58,7 @@ pub(super) struct FitArguments {
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = small(1..=512))]
     pub rank: usize,
     /// What the adapter's part is multiplied by, times the rank [default: twice the rank]
-    #[arg(long, value_name = "NUMBER", value_parser = not_negative)]
+    #[arg(long, value_name = "NUMBER", value_parser = positive)]
     pub alpha: Option<f32>,
     /// Divide alpha by the root of the rank instead of the rank (rsLoRA)
     #[arg(long)]
@@ -67,10 +67,10 @@ pub(super) struct FitArguments {
     #[arg(long, value_name = "A,B", value_delimiter = ',', default_values = ALL, value_parser = projection)]
     pub projections: Vec<Projection>,
     /// Times that every example is seen
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = RangedU64ValueParser::<u64>::new().range(1..=1_000_000))]
     pub epochs: u64,
     /// Steps, instead of epochs
-    #[arg(long, value_name = "N", conflicts_with = "epochs")]
+    #[arg(long, value_name = "N", conflicts_with = "epochs", value_parser = RangedU64ValueParser::<u64>::new().range(1..=100_000_000))]
     pub steps: Option<u64>,
     /// Examples of a step
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = small(1..=65_536))]
@@ -151,8 +151,11 @@ fn not_negative_f64(text: &str) -> Result<f64, String> {
     }
 }
 
-fn not_negative(text: &str) -> Result<f32, String> {
-    not_negative_f64(text).map(|number| number as f32)
+fn positive(text: &str) -> Result<f32, String> {
+    match not_negative_f64(text) {
+        Ok(number) if number > 0.0 => Ok(number as f32),
+        _ => Err("it must be a number above 0".into()),
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString};
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use llama_cpp_sys_2 as sys;
@@ -106,6 +107,7 @@ impl Backend {
         max_nodes: usize,
         build: impl for<'g> FnOnce(&'g Graph<'g, 'outer>) -> Result<T, E>,
     ) -> Result<T, E> {
+        let _building = Building::begin()?;
         let memory = GraphMemory::new(max_nodes)?;
         let graph = Graph::new(self, &memory);
         let value = build(&graph)?;
@@ -116,11 +118,17 @@ impl Backend {
     fn compute(&self, graph: &Graph<'_, '_>) -> Result<(), GgmlError> {
         for node in graph.nodes() {
             self.check_support(node)?;
+            self.check_sources(node)?;
         }
         let raw = graph.raw();
+        // Left to itself, the allocator would keep its plan for the next graph that has as many
+        // nodes of these sizes, whatever their order.
         // SAFETY: the graph's tensors, and the arenas that they read, live through this call: the
         // graph borrows them. The allocator belongs to the same backend.
-        let allocated = unsafe { sys::ggml_gallocr_alloc_graph(self.allocator.as_ptr(), raw) };
+        let allocated = unsafe {
+            sys::ggml_gallocr_reserve(self.allocator.as_ptr(), raw)
+                && sys::ggml_gallocr_alloc_graph(self.allocator.as_ptr(), raw)
+        };
         // SAFETY: the allocator has one buffer, number 0.
         let bytes = unsafe { sys::ggml_gallocr_get_buffer_size(self.allocator.as_ptr(), 0) };
         if !allocated {
@@ -139,6 +147,36 @@ impl Backend {
             }
             _ => Err(GgmlError::Compute { device: self.name() }),
         }
+    }
+
+    /// Whether what a node reads lies where the device can read it, and rows that are looked up by
+    /// number are there: the numbers may have been written anew since the node was made.
+    fn check_sources(&self, node: Tensor<'_>) -> Result<(), GgmlError> {
+        let sources = node.fields().src.map(NonNull::new).into_iter().flatten();
+        let sources: Vec<Tensor<'_>> =
+            sources.map(|raw| Tensor { raw, life: PhantomData }).collect();
+        let elsewhere = |source: &Tensor<'_>| {
+            let buffer = source.fields().buffer;
+            // SAFETY: a buffer that is set is alive as long as its tensors.
+            !buffer.is_null()
+                && !unsafe {
+                    let kind = sys::ggml_backend_buffer_get_type(buffer);
+                    sys::ggml_backend_supports_buft(self.raw.as_ptr(), kind)
+                }
+        };
+        let rows = match (node.fields().op, sources.as_slice()) {
+            (sys::GGML_OP_GET_ROWS, [table, rows]) => Some((table.shape()[1], rows)),
+            (sys::GGML_OP_SET_ROWS, [_, rows, ..]) => Some((node.shape()[1], rows)),
+            _ => None,
+        };
+        let missing = rows.is_some_and(|(count, rows)| {
+            rows.largest_index().is_none_or(|largest| largest >= count)
+        });
+        if missing || sources.iter().any(elsewhere) {
+            let what: Vec<String> = sources.iter().map(Tensor::describe).collect();
+            return Err(GgmlError::Shape { op: "a graph", what: what.join(" and ") });
+        }
+        Ok(())
     }
 
     /// Whether the device computes the operation that `node` stands for.
@@ -168,6 +206,30 @@ impl Backend {
     #[must_use]
     pub fn graph_peak_bytes(&self) -> usize {
         self.peak_bytes.get()
+    }
+}
+
+thread_local! {
+    static IS_BUILDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives, a graph is being built in this thread: another inside of it could take its
+/// tensors for its own.
+struct Building;
+
+impl Building {
+    fn begin() -> Result<Self, GgmlError> {
+        if IS_BUILDING.replace(true) {
+            let what = "a graph inside of another".to_owned();
+            return Err(GgmlError::Shape { op: "a device", what });
+        }
+        Ok(Self)
+    }
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        IS_BUILDING.set(false);
     }
 }
 

@@ -61,7 +61,7 @@ fn check(
 ) -> Result<(), GgmlError> {
     // SAFETY: a constant of a type that the library knows.
     let row = || unsafe { sys::ggml_row_size(kind.number(), elements as i64) };
-    if elements.is_multiple_of(kind.block_elements()) && row() == bytes {
+    if elements > 0 && elements.is_multiple_of(kind.block_elements()) && row() == bytes {
         return Ok(());
     }
     Err(GgmlError::Shape { op, what: format!("{bytes} bytes as {elements} elements of {kind:?}") })

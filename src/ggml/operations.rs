@@ -284,10 +284,9 @@ impl<'g> Graph<'g, '_> {
     /// # Errors
     /// [`GgmlError::Shape`], for rows that `a` does not have too, and of weights.
     pub fn set_rows(&'g self, a: Tensor<'g>, values: Tensor<'g>, rows: Tensor<'g>) -> Made<'g> {
-        let ([width, count, ..], [width_b, count_b, b2, b3]) = (a.shape(), values.shape());
+        let ([width, count, a2, a3], [width_b, count_b, b2, b3]) = (a.shape(), values.shape());
         let holds = width == width_b
-            && b2 == 1
-            && b3 == 1
+            && [a2, a3, b2, b3] == [1; 4]
             && a.is_f32()
             && values.is_f32()
             && a.is_contiguous()
@@ -303,21 +302,6 @@ impl<'g> Graph<'g, '_> {
         })
     }
 
-    /// `a` and then `b` along dimension `dimension`.
-    ///
-    /// # Errors
-    /// [`GgmlError::Shape`].
-    pub fn concat(&'g self, a: Tensor<'g>, b: Tensor<'g>, dimension: usize) -> Made<'g> {
-        let (shape_a, shape_b) = (a.shape(), b.shape());
-        let same = (0..4).all(|index| index == dimension || shape_a[index] == shape_b[index]);
-        check(dimension < 4 && same && a.is_f32() && b.is_f32(), "concat", &[a, b])?;
-        // SAFETY: room was reserved; all other dimensions are the same.
-        self.made(unsafe {
-            let (a, b) = (a.raw.as_ptr(), b.raw.as_ptr());
-            sys::ggml_concat(self.reserve()?, a, b, dimension as i32)
-        })
-    }
-
     /// Adds `b` to the elements of `a` that begin `offset_bytes` into it and lie `strides_bytes`
     /// apart in the second, third and fourth dimension; the result is `a`.
     ///
@@ -330,10 +314,10 @@ impl<'g> Graph<'g, '_> {
         strides_bytes: [usize; 3],
         offset_bytes: usize,
     ) -> Made<'g> {
-        let inside = span_bytes(b.shape(), [size_of::<f32>(), 0, 0, 0], strides_bytes)
-            .and_then(|span| span.checked_add(offset_bytes))
+        let inside = window_bytes(b.shape(), size_of::<f32>(), strides_bytes, offset_bytes)
             .is_some_and(|end| end <= a.bytes() && end <= i32::MAX as usize);
         let holds = inside
+            && strides_bytes.iter().all(|&stride| stride <= i32::MAX as usize)
             && a.is_f32()
             && b.is_f32()
             && a.is_contiguous()
@@ -353,7 +337,8 @@ impl<'g> Graph<'g, '_> {
     /// # Errors
     /// [`GgmlError::Shape`].
     pub fn reshape(&'g self, a: Tensor<'g>, shape: Shape) -> Made<'g> {
-        let same = shape.iter().product::<usize>() == a.elements();
+        let elements = shape.iter().try_fold(1_usize, |all, &size| all.checked_mul(size));
+        let same = elements == Some(a.elements());
         check(same && a.is_contiguous(), "reshape", &[a])?;
         let [n0, n1, n2, n3] = shape.map(|size| size as i64);
         // SAFETY: room was reserved; as many elements, contiguous.
@@ -372,11 +357,9 @@ impl<'g> Graph<'g, '_> {
         strides_bytes: [usize; 3],
         offset_bytes: usize,
     ) -> Made<'g> {
-        let inside = span_bytes(shape, a.strides_bytes(), strides_bytes)
-            .and_then(|span| span.checked_add(offset_bytes))
+        let inside = window_bytes(shape, a.strides_bytes()[0], strides_bytes, offset_bytes)
             .is_some_and(|end| end <= a.bytes());
-        let plain = a.is_f32() && offset_bytes.is_multiple_of(size_of::<f32>());
-        check(inside && plain, "view", &[a])?;
+        check(inside && a.is_f32(), "view", &[a])?;
         let [n0, n1, n2, n3] = shape.map(|size| size as i64);
         let [nb1, nb2, nb3] = strides_bytes;
         // SAFETY: room was reserved; the last element lies within `a`.
@@ -460,6 +443,8 @@ impl<'g> Graph<'g, '_> {
             && node.data.is_null()
             && node.view_src.is_null()
             && node.op != sys::GGML_OP_NONE
+            && target.view_src.is_null()
+            && !target.buffer.is_null()
             && !target.data.is_null();
         check(holds, "place", &[tensor, to])?;
         // SAFETY: the node has no memory yet and is no view; the target's memory belongs to its
@@ -500,14 +485,27 @@ fn check_same(op: &'static str, a: Tensor<'_>, b: Tensor<'_>) -> Result<(), Ggml
     check(a.shape() == b.shape() && plain(a) && plain(b), op, &[a, b])
 }
 
-/// Bytes from the first element of a window to the end of its last.
-fn span_bytes(shape: Shape, of: [usize; 4], strides_bytes: [usize; 3]) -> Option<usize> {
-    let strides = [of[0], strides_bytes[0], strides_bytes[1], strides_bytes[2]];
-    let reach = |(size, stride): (usize, usize)| size.checked_sub(1)?.checked_mul(stride);
-    let last = shape
-        .into_iter()
-        .zip(strides)
-        .map(reach)
-        .try_fold(0_usize, |sum, part| sum.checked_add(part?))?;
-    last.checked_add(size_of::<f32>())
+/// Where a window of floats ends: its strides are whole numbers of floats, and no element is in it
+/// twice, whatever its order.
+fn window_bytes(
+    shape: Shape,
+    first_stride_bytes: usize,
+    strides_bytes: [usize; 3],
+    offset_bytes: usize,
+) -> Option<usize> {
+    let [second, third, fourth] = strides_bytes;
+    let mut dimensions: Vec<(usize, usize)> =
+        [first_stride_bytes, second, third, fourth].into_iter().zip(shape).collect();
+    dimensions.retain(|(_, size)| *size != 1);
+    dimensions.sort_unstable();
+    let mut end = size_of::<f32>();
+    for (stride, size) in dimensions {
+        // The next element of this dimension begins where all before it have ended.
+        if stride < end || !stride.is_multiple_of(size_of::<f32>()) {
+            return None;
+        }
+        end = end.checked_add(size.checked_sub(1)?.checked_mul(stride)?)?;
+    }
+    let aligned = offset_bytes.is_multiple_of(size_of::<f32>());
+    aligned.then(|| end.checked_add(offset_bytes)).flatten()
 }

@@ -4,8 +4,9 @@ use llama_cpp_sys_2 as sys;
 
 use super::{GgmlError, Tensor};
 
-/// Where a leaf of numbers keeps the largest of them: it has no operation, and so no parameters.
-const LARGEST_AT: usize = 0;
+/// Where a leaf of numbers keeps how many rows they need, the largest and one; 0 until they are
+/// written. It has no operation, and so no use for parameters.
+const ROWS_AT: usize = 0;
 
 impl Tensor<'_> {
     /// Copies all elements out.
@@ -76,13 +77,13 @@ impl Tensor<'_> {
         let leaf = self.fields().op == sys::GGML_OP_NONE && self.fields().view_src.is_null();
         let natural = from.iter().all(|&number| number >= 0);
         self.check_transfer("writing", fits && leaf && natural)?;
-        let largest = from.iter().copied().max().unwrap_or(0);
+        let rows = from.iter().copied().max().unwrap_or(0).saturating_add(1);
         // SAFETY: as for writing floats. The parameters of a leaf are read by nobody but
         // `largest_index`, and no other reference to the tensor's fields is alive.
         unsafe {
             let data = from.as_ptr().cast();
             sys::ggml_backend_tensor_set(self.raw.as_ptr(), data, 0, size_of_val(from));
-            (*self.raw.as_ptr()).op_params[LARGEST_AT] = largest;
+            (*self.raw.as_ptr()).op_params[ROWS_AT] = rows;
         }
         Ok(())
     }
@@ -104,23 +105,27 @@ impl Tensor<'_> {
         let written = self.type_number() == sys::GGML_TYPE_I32
             && fields.op == sys::GGML_OP_NONE
             && fields.view_src.is_null();
-        written.then(|| usize::try_from(fields.op_params[LARGEST_AT]).ok())?
+        written.then(|| usize::try_from(fields.op_params[ROWS_AT]).ok()?.checked_sub(1))?
     }
 
     /// Whether it may be a target: the memory is not a mapped file's. What a graph makes has no
     /// buffer yet and will get one that can be written.
     pub(super) fn is_writable(&self) -> bool {
-        let fields = self.fields();
-        let source = if fields.view_src.is_null() {
-            fields.buffer
-        } else {
-            // SAFETY: the source of a view lives as long as the view.
-            unsafe { (*fields.view_src).buffer }
-        };
+        let buffer = self.buffer();
         // SAFETY: a buffer that is set is alive as long as its tensors.
-        source.is_null()
-            || unsafe { sys::ggml_backend_buffer_get_usage(source) }
+        buffer.is_null()
+            || unsafe { sys::ggml_backend_buffer_get_usage(buffer) }
                 != sys::GGML_BACKEND_BUFFER_USAGE_WEIGHTS
+    }
+
+    /// The buffer with its elements, null for what a graph is yet to make.
+    pub(super) fn buffer(&self) -> sys::ggml_backend_buffer_t {
+        let fields = self.fields();
+        if fields.view_src.is_null() {
+            return fields.buffer;
+        }
+        // SAFETY: the source of a view lives as long as the view.
+        unsafe { (*fields.view_src).buffer }
     }
 
     fn check_transfer(&self, op: &'static str, fits: bool) -> Result<(), GgmlError> {

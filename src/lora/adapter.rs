@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::random::Generator;
 use super::{Design, Projection};
 
+/// The widest bottleneck.
+pub const RANK_MAX: usize = 1024;
+
 /// The form of an adapter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -129,6 +129,14 @@ impl Design {
         })
     }
 
+    /// How many different windows blocks have.
+    #[must_use]
+    pub fn window_kinds(&self) -> usize {
+        let windows: std::collections::HashSet<_> =
+            self.blocks.iter().map(|block| block.window).collect();
+        windows.len()
+    }
+
     /// Elements of all queries of a token.
     #[must_use]
     pub fn query_width(&self) -> usize {

@@ -5,15 +5,16 @@
 //! old one or the new one, at any instant.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use super::{Adapter, Design, FitConfig, LoraError, Moments};
+use super::{Adapter, Design, FitConfig, LoraError, Moments, Point, RANK_MAX};
+use crate::paths::replace;
 
 /// What a run was begun with: another cannot take it up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,10 @@ pub struct Checkpoint {
     pub adapter: Adapter,
     /// The optimizer after them.
     pub moments: Moments,
+    /// The loss of each step's batch.
+    pub batches: Vec<Point>,
+    /// The held-out losses that were measured, the first before any step.
+    pub held_out: Vec<Point>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,6 +49,8 @@ struct Head {
     format: u32,
     step: u64,
     origin: Origin,
+    batches: Vec<Point>,
+    held_out: Vec<Point>,
 }
 
 const FORMAT: u32 = 1;
@@ -56,7 +63,13 @@ impl Checkpoint {
     /// # Errors
     /// [`LoraError::Write`]; what was at `path` is still there then.
     pub fn write(&self, path: &Path) -> Result<(), LoraError> {
-        let head = Head { format: FORMAT, step: self.step, origin: self.origin.clone() };
+        let head = Head {
+            format: FORMAT,
+            step: self.step,
+            origin: self.origin.clone(),
+            batches: self.batches.clone(),
+            held_out: self.held_out.clone(),
+        };
         let failed = |source| LoraError::Write { path: path.to_owned(), source };
         let head = serde_json::to_string(&head).map_err(|error| failed(error.into()))?;
         let parts = [&self.adapter.values, &self.moments.first, &self.moments.second];
@@ -66,14 +79,8 @@ impl Checkpoint {
         });
         let views: Vec<_> = views.collect::<Result<_, _>>().map_err(|_| failed(broken()))?;
         let metadata = HashMap::from([(KEY.to_owned(), head)]);
-        replace_with(path, |part| {
-            safetensors::serialize_to_file(views, Some(metadata), part).map_err(|error| match error
-            {
-                SafeTensorError::IoError(error) => error,
-                _ => broken(),
-            })
-        })
-        .map_err(failed)
+        let bytes = safetensors::serialize(views, Some(metadata)).map_err(|_| failed(broken()))?;
+        replace(path, &bytes).map_err(failed)
     }
 
     /// Reads the one at `path`; `None` where there is none.
@@ -91,6 +98,9 @@ impl Checkpoint {
         let head = metadata.metadata().as_ref().and_then(|all| all.get(KEY)).ok_or_else(other)?;
         let head: Head = serde_json::from_str(head).map_err(|_| other())?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|_| other())?;
+        if head.format != FORMAT || !(1..=RANK_MAX).contains(&head.origin.config.adapter.rank) {
+            return Err(other());
+        }
         let mut adapter = Adapter::zero(head.origin.config.adapter.clone(), design);
         let part = |name: &str| -> Option<Vec<f32>> {
             let tensor = tensors.tensor(name).ok()?;
@@ -101,12 +111,10 @@ impl Checkpoint {
         let (Some(values), Some(first), Some(second)) = (values, first, second) else {
             return Err(other());
         };
-        if head.format != FORMAT {
-            return Err(other());
-        }
         adapter.values = values;
         let moments = Moments { first, second };
-        Ok(Some(Self { origin: head.origin, step: head.step, adapter, moments }))
+        let Head { step, origin, batches, held_out, .. } = head;
+        Ok(Some(Self { origin, step, adapter, moments, batches, held_out }))
     }
 }
 
@@ -124,37 +132,4 @@ pub(super) fn le_bytes(values: &[f32]) -> &[u8] {
 pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
     let number = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     bytes.chunks_exact(size_of::<f32>()).map(number).collect()
-}
-
-/// Puts `bytes` at `path` at once.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace_with(path, |part| fs::write(part, bytes))
-}
-
-/// Puts at `path` what `write` writes to the file that it is given. What a killed process leaves
-/// has one name, which the next write takes over; what a full disk refuses is removed.
-fn replace_with(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let written = create_private(&part)
-        .and_then(|()| write(&part))
-        .and_then(|()| File::open(&part)?.sync_all())
-        .and_then(|()| fs::rename(&part, path));
-    if written.is_err() {
-        // The first error is the one to tell of.
-        let _ = fs::remove_file(&part);
-    }
-    written?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-}
-
-/// An empty file that its owner alone can read.
-fn create_private(path: &Path) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
 }

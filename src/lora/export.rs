@@ -9,10 +9,11 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value as Json, json};
 
-use super::checkpoint::{floats, le_bytes, replace};
-use super::{Adapter, AdapterConfig, Design, LoraError, Pair, Projection};
+use super::checkpoint::{floats, le_bytes};
+use super::{Adapter, AdapterConfig, Design, LoraError, Pair, Projection, RANK_MAX};
 use crate::ggml::RopeKind;
 use crate::gguf::{self, Header, Metadata, ModelFile, Tensor, TensorType, Value};
+use crate::paths::replace;
 
 const BASE_KEY: &str = "restpg_edge.base.sha256";
 const SCALE_KEY: &str = "restpg_edge.rank_stabilized";
@@ -102,9 +103,8 @@ pub fn read_gguf(path: &Path, design: &Design) -> Result<Exported, LoraError> {
     }
     let rank = header.tensors().iter().find(|tensor| tensor.name.ends_with(".lora_a"));
     let rank = rank.and_then(|tensor| tensor.dimensions.get(1)).copied().unwrap_or(0) as usize;
-    if rank == 0 {
-        return Err(refuse("it has no matrices"));
-    }
+    // llama.cpp takes 0 for a scale of 1.
+    let alpha = if alpha == 0.0 { rank as f32 } else { alpha };
     let alpha = if rank_stabilized { alpha / (rank as f32).sqrt() } else { alpha };
     let adapter = assemble(parts, rank, alpha, rank_stabilized, design, part_names)
         .ok_or_else(|| refuse("it belongs to a model of other sizes"))?;
@@ -121,6 +121,9 @@ fn assemble(
     design: &Design,
     names: impl Fn(&Pair) -> [String; 2],
 ) -> Option<Adapter> {
+    if !(1..=RANK_MAX).contains(&rank) || parts.is_empty() {
+        return None;
+    }
     let all = AdapterConfig { rank, alpha, rank_stabilized, projections: Projection::ALL.to_vec() };
     let every = Adapter::zero(all.clone(), design);
     let is_there = |projection: &Projection| {

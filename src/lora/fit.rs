@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Adapter, AdapterConfig, Checkpoint, Dropout, Example, Generator, LoraError, Moments, Network,
-    Normalizer, OptimizerConfig, Origin, Packed, Pass,
+    Normalizer, OptimizerConfig, Origin, Packed, Pass, WeightType,
 };
 
 /// Everything that decides what a run comes to.
@@ -27,6 +27,8 @@ pub struct FitConfig {
     pub pass_rows: usize,
     /// Inputs of the fitted matrices that are left out.
     pub dropout: f32,
+    /// How the model's weights are held: another way rounds otherwise.
+    pub weights: WeightType,
     /// What the loss is divided by.
     pub normalizer: Normalizer,
     /// Of the order, the adapter's first numbers, and what is dropped.
@@ -105,7 +107,8 @@ pub fn begin(origin: Origin, network: &Network<'_>) -> Checkpoint {
     let config = &origin.config;
     let adapter = Adapter::new(config.adapter.clone(), network.design(), config.seed);
     let moments = Moments::new(adapter.values.len());
-    Checkpoint { origin, step: 0, adapter, moments }
+    let (batches, held_out) = (Vec::new(), Vec::new());
+    Checkpoint { origin, step: 0, adapter, moments, batches, held_out }
 }
 
 /// Goes on with `run` until it is done, or `is_stopped` says so; the checkpoint at `path` is then
@@ -123,45 +126,44 @@ pub fn fit(
     is_stopped: &dyn Fn() -> bool,
     tell: &mut dyn FnMut(Event),
 ) -> Result<(), LoraError> {
+    let ended = advance(network, run, data, path, pauses, is_stopped, tell);
+    match &ended {
+        // The weights that led there are not worth keeping, nor what could not be written.
+        Err(LoraError::NotFinite { .. } | LoraError::Write { .. }) => ended,
+        Err(_) => run.write(path).and(ended),
+        Ok(()) => ended,
+    }
+}
+
+fn advance(
+    network: &Network<'_>,
+    run: &mut Checkpoint,
+    data: Data<'_>,
+    path: &Path,
+    pauses: Pauses,
+    is_stopped: &dyn Fn() -> bool,
+    tell: &mut dyn FnMut(Event),
+) -> Result<(), LoraError> {
     let Data { examples, held_out } = data;
     let steps = run.origin.config.steps;
-    if run.step == 0 && !held_out.is_empty() {
-        let loss = loss(network, &run.adapter, held_out, &run.origin.config, is_stopped)?;
-        tell(Event::HeldOut { step: 0, loss });
-    }
-    let mut written = None;
-    while run.step < steps {
-        match step(network, run, examples, is_stopped) {
-            Ok(event) => tell(event),
-            Err(error) => {
-                // What is done is kept, whatever ended the run.
-                if written != Some(run.step) {
-                    run.write(path)?;
-                }
-                return Err(error);
-            }
+    loop {
+        let is_last = run.step >= steps;
+        let is_due = |every: u64| is_last || run.step.is_multiple_of(every.max(1));
+        let is_measured = run.held_out.last().is_some_and(|(step, _)| *step == run.step);
+        if is_due(pauses.held_out_steps) && !is_measured && !held_out.is_empty() {
+            let loss = loss(network, &run.adapter, held_out, &run.origin.config, is_stopped)?;
+            run.held_out.push((run.step, loss));
+            tell(Event::HeldOut { step: run.step, loss });
         }
-        let is_last = run.step == steps;
-        if is_last || run.step.is_multiple_of(pauses.checkpoint_steps.max(1)) {
+        if run.step > 0 && is_due(pauses.checkpoint_steps) {
             run.write(path)?;
-            written = Some(run.step);
         }
-        let is_measured = run.step.is_multiple_of(pauses.held_out_steps.max(1)) || is_last;
-        if is_measured && !held_out.is_empty() {
-            match loss(network, &run.adapter, held_out, &run.origin.config, is_stopped) {
-                Ok(loss) => tell(Event::HeldOut { step: run.step, loss }),
-                // After the last step there is nothing left to stop.
-                Err(LoraError::Stopped) if is_last => {}
-                Err(error) => {
-                    if written != Some(run.step) {
-                        run.write(path)?;
-                    }
-                    return Err(error);
-                }
-            }
+        if is_last {
+            return Ok(());
         }
+        let event = step(network, run, examples, is_stopped)?;
+        tell(event);
     }
-    Ok(())
 }
 
 /// One step: the adapter and the moments change when it is done, and not before.
@@ -201,6 +203,7 @@ fn step(
         return Err(not_finite);
     }
     run.step += 1;
+    run.batches.push((run.step, loss));
     let seconds = started.elapsed().as_secs_f64();
     Ok(Event::Step { step: run.step, loss, gradient_norm, rate, seconds, rows })
 }

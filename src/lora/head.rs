@@ -94,7 +94,10 @@ impl<'b> Chunk<'b> {
     fn loss(&self) -> Result<f64, LoraError> {
         let probabilities = self.probabilities().to_vec()?;
         let terms = probabilities.iter().zip(&self.coefficients);
-        Ok(terms.map(|(p, coefficient)| -coefficient * f64::from(*p).ln()).sum())
+        // What is too improbable for 32 bits is as good as the least that they hold; the gradient
+        // is right either way. What is no number stays so.
+        let log = |p: f32| f64::from(if p == 0.0 { f32::MIN_POSITIVE } else { p }).ln();
+        Ok(terms.map(|(p, coefficient)| -coefficient * log(*p)).sum())
     }
 }
 
@@ -110,6 +113,7 @@ pub fn loss(
     packed: &Packed,
     x: Tensor<'_>,
     grad: Option<(Tensor<'_>, f64)>,
+    is_stopped: &dyn Fn() -> bool,
 ) -> Result<f64, LoraError> {
     let mut sum = 0.0;
     if let Some((grad, _)) = grad {
@@ -117,6 +121,9 @@ pub fn loss(
     }
     let count = packed.predicting.len();
     for first in (0..count).step_by(chunk_rows(design)) {
+        if is_stopped() {
+            return Err(LoraError::Stopped);
+        }
         let rows = first..(first + chunk_rows(design)).min(count);
         let loss_scale = grad.map_or(1.0, |(_, scale)| scale);
         let chunk = Chunk::new(backend, design, packed, rows, loss_scale)?;

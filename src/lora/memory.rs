@@ -22,8 +22,8 @@ pub struct FitMemory {
 }
 
 /// Copies of an adapter's values that exist at once: on the device values and gradients, else
-/// values, two moments, a sum of gradients and the last pass's.
-const ADAPTER_COPIES: u64 = 7;
+/// values, two moments, a sum of gradients and the last pass's, and a checkpoint of three.
+const ADAPTER_COPIES: u64 = 10;
 const F32_BYTES: u64 = 4;
 
 impl FitMemory {
@@ -84,5 +84,7 @@ fn graph_bytes(design: &Design, kind: WeightType, rows: usize) -> u64 {
     let decoded = if kind == WeightType::Mapped { n_in * n_out } else { 0 };
     let logits = head::chunk_rows(design) * design.n_vocab;
     let graph = (rows * widths + decoded).max(logits);
-    F32_BYTES * (graph + rows * streams) as u64
+    // Half a square, and as much again while it is made.
+    let masks = design.window_kinds() * rows * rows;
+    F32_BYTES * (graph + rows * streams + masks) as u64
 }

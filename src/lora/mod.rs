@@ -25,10 +25,10 @@ mod projection;
 mod random;
 mod weights;
 
-pub use adapter::{Adapter, AdapterConfig, Pair};
+pub use adapter::{Adapter, AdapterConfig, Pair, RANK_MAX};
 pub use architecture::{Activation, BlockAttention, Design};
 pub use checkpoint::{Checkpoint, Origin};
-pub use curve::svg;
+pub use curve::{Point, svg};
 pub use error::LoraError;
 pub use examples::{Examples, read_examples};
 pub use export::{Exported, PEFT_FILES, read_gguf, read_peft, write_gguf, write_peft};

@@ -67,6 +67,8 @@ struct FittedValues<'b> {
 struct Room<'b> {
     rows: usize,
     blocks: Vec<Activations<'b>>,
+    /// Nothing goes back: blocks take turns in the room of one.
+    takes_turns: bool,
     /// The stream, and its gradients, before and after a block.
     streams: Arena<'b>,
     heads: Arena<'b>,
@@ -124,12 +126,15 @@ impl<'b> Network<'b> {
     /// # Errors
     /// [`LoraError`]; [`LoraError::Stopped`] where the pass says so.
     pub fn loss(&self, packed: &Packed, pass: Pass<'_>) -> Result<f64, LoraError> {
+        // What was kept for gradients makes room.
+        self.activations.replace(None);
         // Nothing goes back, so nothing is kept.
         let room = Room::new(self.backend, &self.design, packed.rows(), 0, false, 1)?;
         let setting = Setting::new(self, packed, pass)?;
         self.forward(packed, &setting, &room)?;
-        let x = room.stream(self.design.blocks.len());
-        head::loss(self.backend, &self.design, &self.weights, packed, x, None)
+        let x = room.input(self.design.blocks.len());
+        let is_stopped = setting.pass.is_stopped;
+        head::loss(self.backend, &self.design, &self.weights, packed, x, None, is_stopped)
     }
 
     /// The loss of `packed` with the values of the adapter, and the gradients of these, in
@@ -156,10 +161,11 @@ impl<'b> Network<'b> {
         self.forward(packed, &setting, room)?;
         let loss_scale = loss_scale(packed);
         let n_layer = self.design.blocks.len();
-        let (x, grad) = (room.stream(n_layer), room.gradient(n_layer));
+        let (x, grad) = (room.input(n_layer), room.gradient(n_layer));
         let (design, weights) = (&self.design, &self.weights);
         let grad = Some((grad, loss_scale));
-        let loss = head::loss(self.backend, design, weights, packed, x, grad)?;
+        let is_stopped = pass.is_stopped;
+        let loss = head::loss(self.backend, design, weights, packed, x, grad, is_stopped)?;
         for index in (0..n_layer).rev() {
             self.backward(index, &setting, room)?;
         }
@@ -203,11 +209,9 @@ impl<'b> Network<'b> {
             let kept = room.block(index);
             self.backend.run(setting.max_nodes(), |g| -> Result<(), LoraError> {
                 let block = self.block(index, dropout.as_ref())?;
-                let next = room.input(index + 1);
-                // Without room for every input, the next block's would overwrite this one's.
-                Ok(block.forward(g, &rows, kept, next)?)
+                Ok(block.forward(g, &rows, kept, room.input(index + 1))?)
             })?;
-            room.advance(self.backend, index)?;
+            room.advance(self.backend)?;
         }
         Ok(())
     }
@@ -343,7 +347,6 @@ impl<'b> Room<'b> {
     ) -> Result<Self, LoraError> {
         let blocks: Result<Vec<_>, LoraError> = (0..kept)
             .map(|index| {
-                // The last blocks are needed first on the way back, but each as often.
                 let keeping = if index < whole { Keeping::Everything } else { Keeping::Inputs };
                 Activations::new(backend, design, rows, keeping, has_post_norms)
             })
@@ -355,34 +358,26 @@ impl<'b> Room<'b> {
             backend,
             &[wide(design.query_width()), wide(design.kv_width()), wide(design.kv_width())],
         )?;
-        Ok(Self { rows, blocks: blocks?, streams, heads })
+        let takes_turns = kept < design.blocks.len();
+        Ok(Self { rows, blocks: blocks?, takes_turns, streams, heads })
     }
 
     fn block(&self, index: usize) -> &Activations<'b> {
         &self.blocks[index.min(self.blocks.len() - 1)]
     }
 
-    /// Where what goes into block `index` is written.
+    /// Where what goes into block `index` is written, or what the last block leaves.
     fn input(&self, index: usize) -> Tensor<'_> {
-        if index == 0 || index < self.blocks.len() {
-            self.block(index).x()
-        } else {
-            self.streams.at(0)
-        }
+        if index < self.blocks.len() { self.block(index).x() } else { self.streams.at(0) }
     }
 
-    /// Makes what block `index` left the input of the next, where blocks take turns.
-    fn advance(&self, backend: &Backend, index: usize) -> Result<(), LoraError> {
-        if index + 1 < self.blocks.len() || self.blocks.len() > 1 {
+    /// Makes what a block left the input of the next, where blocks take turns.
+    fn advance(&self, backend: &Backend) -> Result<(), LoraError> {
+        if !self.takes_turns {
             return Ok(());
         }
         let (from, to) = (self.streams.at(0), self.block(0).x());
         backend.run(4, |g| -> Result<(), LoraError> { Ok(g.store(from, to)?) })
-    }
-
-    /// What block `index` is given, or the last one has left.
-    fn stream(&self, index: usize) -> Tensor<'_> {
-        self.input(index)
     }
 
     /// The gradient of what block `index` is given: two take turns.

@@ -145,7 +145,7 @@ fn a_full_disk_keeps_the_last_checkpoint() {
     command.args(fit(data, other.to_str().unwrap(), &["--steps", "4"]));
     let said = crate::support::finish(command, None).exits(1);
     said.says(&["cannot_write", "checkpoint.safetensors"]);
-    assert_eq!(fs::read_dir(&other).unwrap().count(), 1, "the curve alone");
+    assert!(fs::read_dir(&other).unwrap().count() <= 1, "more than the curve");
     assert_eq!(fs::read(folder.join("checkpoint.safetensors")).unwrap(), before);
 }
 
@@ -161,7 +161,7 @@ fn random_adapter(design: &Design) -> Adapter {
     let generator = Generator::new(4, "b");
     for pair in adapter.pairs.clone() {
         for index in pair.b {
-            adapter.values[index] = 0.05 * generator.normal(index as u64) as f32;
+            adapter.values[index] = 0.3 * generator.normal(index as u64) as f32;
         }
     }
     adapter
@@ -248,7 +248,7 @@ fn mistakes_are_told_with_their_line() {
             ["line 2", "0 or"],
         ),
         ("{\"messages\": [{\"role\": \"user\", \"content\": \"b\"}]}", 4, ["line 1", "assistant"]),
-        ("", 2, ["nothing to train on", "max-tokens"]),
+        ("", 2, ["nothing to train on", "--help"]),
     ] {
         let data = home.write("data.jsonl", text.as_bytes());
         home.run(fit(data.to_str().unwrap(), output, &[])).exits(exit).says(&words);

@@ -33,7 +33,11 @@ fn families() -> Vec<(&'static str, Gguf)> {
     let mut sliding = tiny::gemma3();
     sliding.set("gemma3.attention.sliding_window", Value::U32(24));
     sliding.set("gemma3.attention.sliding_window_pattern", Value::Bools(vec![true, false]));
+    let mut one_block = tiny::llama();
+    one_block.set("llama.block_count", Value::U32(1));
+    one_block.tensors.retain(|tensor| !tensor.name.starts_with("blk.1."));
     vec![
+        ("llama of one block", one_block),
         ("llama", tiny::llama()),
         ("qwen2", tiny::qwen2()),
         ("qwen3", tiny::qwen3()),
