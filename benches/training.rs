@@ -1,10 +1,12 @@
 //! Seconds and memory of a training step: one sequence of 768 + 256 tokens, and one prompt of 1536
 //! tokens with eight answers of 256, adapters of rank 16 on all seven matrices of every block.
 //!
-//! `cargo bench --bench training [-- MODEL] [--peers] [--rounds N] [--kinds mapped,f16] [--profile]`
-//! (Linux). Each step is one of a process of its own, which takes two more to warm up. `--peers`
-//! runs PEFT on the same weights in turns (benches/peers/install.sh installs it); `--profile` says
-//! where a step's time goes.
+//! `cargo bench --bench training [-- MODEL] [--peers] [--rounds N] [--case one|shared]
+//! [--kinds mapped,mapped@500,f16]` (Linux); `@500` gives activations 500 MiB, so that some are
+//! computed again. With PROFILE set, each of ours says where the time of one more step goes.
+//!
+//! What counts is the third step of a process of its own. `--peers` runs PEFT on the same weights in
+//! turns (benches/peers/install.sh installs it), with `--plain` without gradient checkpointing alone.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -70,7 +72,6 @@ fn main() {
     };
     let rounds: usize = value("--rounds").map_or(3, |text| text.parse().expect("a number"));
     let kinds = value("--kinds").unwrap_or_else(|| "mapped".into());
-    let budget = value("--activations-mib").unwrap_or_else(|| "100000".into());
     let only = value("--case");
     let model = arguments.first().filter(|first| !first.starts_with("--"));
     let file = support::model_file(model.map_or("smollm2-135m-instruct", String::as_str));
@@ -80,12 +81,17 @@ fn main() {
         }
         let mut programs: Vec<Program> = Vec::new();
         for kind in kinds.split(',') {
-            let arguments = ["child", name, kind, &budget].map(str::to_owned);
+            let (weights, budget_mib) = kind.split_once('@').unwrap_or((kind, "1000000"));
+            let arguments = ["child", name, weights, budget_mib].map(str::to_owned);
             let file = file.clone();
             programs.push((format!("ours, {kind}"), Box::new(move || ours(&arguments, &file))));
         }
         if arguments.iter().any(|argument| argument == "--peers") {
+            let faster_only = arguments.iter().any(|argument| argument == "--plain");
             for &(work, setting) in case.peers() {
+                if faster_only && setting != "plain" {
+                    continue;
+                }
                 let file = file.clone();
                 let run = move || peer(&file, work, setting);
                 programs.push((format!("PEFT, {work}, {setting}"), Box::new(run)));
@@ -126,7 +132,9 @@ fn compare(case: &str, rounds: usize, programs: &[Program]) {
 fn ours(arguments: &[String], file: &Path) -> Value {
     let program = std::env::current_exe().expect("this program");
     let output = Command::new(program).args(arguments).arg(file).output().expect("it runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    eprint!("{said}");
     serde_json::from_slice(&output.stdout).expect("one object")
 }
 

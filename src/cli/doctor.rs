@@ -1,5 +1,7 @@
 //! `restpg-edge doctor`: what there is to compute on, and whether the model fits.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::Context;
@@ -7,11 +9,13 @@ use super::fit::{available_bytes, on_this_machine_bytes};
 use super::output::megabytes;
 use crate::catalogue::{ModelStore, Use};
 use crate::error::{Error, Exit};
+use crate::ggml::Backend;
 use crate::gguf::{self, ModelFile};
 use crate::llama::{
     self, CacheType, Device, DeviceKind, MemoryEstimate, Room, Runtime, devices, gpu_layers,
     physical_cores,
 };
+use crate::lora::missing_operations;
 
 /// What is told; `--json` has it under these names.
 #[derive(Serialize)]
@@ -21,6 +25,8 @@ struct Report {
     threads: u32,
     memory_available_bytes: Option<u64>,
     devices: Vec<Device>,
+    /// Of each device that can train or could, what it lacks for it; absent for one that is busy.
+    training_lacks: BTreeMap<String, Vec<String>>,
     models: std::path::PathBuf,
     embedder: Presence,
     model: Presence,
@@ -61,6 +67,7 @@ pub(super) fn run(context: &Context) -> Result<Option<Exit>, Error> {
         llama: llama::VERSION,
         threads,
         memory_available_bytes: available_bytes(config),
+        training_lacks: training_lacks(&devices(&runtime)),
         devices: devices(&runtime),
         models: context.paths.models.clone(),
         embedder: presence(&config.retrieve.embedder),
@@ -74,6 +81,23 @@ pub(super) fn run(context: &Context) -> Result<Option<Exit>, Error> {
     }
     let is_well = report.fit.as_ref().is_some_and(|fit| fit.fits);
     Ok((!is_well).then_some(Exit::Failed))
+}
+
+/// What the processor and the graphics cards lack for training.
+fn training_lacks(devices: &[Device]) -> BTreeMap<String, Vec<String>> {
+    let can = |device: &&Device| device.kind == DeviceKind::Cpu || device.kind.takes_layers();
+    let lacks = |device: &Device| {
+        let backend = Backend::device(&device.name, 1).ok()?;
+        Some((device.name.clone(), missing_operations(&backend).ok()?))
+    };
+    devices.iter().filter(can).filter_map(lacks).collect()
+}
+
+fn training_line((device, lacks): (&String, &Vec<String>)) -> String {
+    if lacks.is_empty() {
+        return format!("training      {device} has all that it takes");
+    }
+    format!("training      {device} lacks {}: `lora fit --device CPU`", lacks.join(", "))
 }
 
 /// `None` where the model is not here.
@@ -133,6 +157,7 @@ fn lines(report: &Report) -> Vec<String> {
             "              no GPU that this build can use; all is computed on the CPU".into(),
         );
     }
+    lines.extend(report.training_lacks.iter().map(training_line));
     lines.push(format!("models        {}", report.models.display()));
     lines.push(presence_line("embedder", &report.embedder));
     lines.push(presence_line("model", &report.model));

@@ -115,6 +115,30 @@ impl Backend {
         Ok(value)
     }
 
+    /// Builds a graph and computes nothing: the names of the operations that the device lacks.
+    ///
+    /// # Errors
+    /// Those of `build`.
+    pub fn missing<'outer, E: From<GgmlError>>(
+        &self,
+        max_nodes: usize,
+        build: impl for<'g> FnOnce(&'g Graph<'g, 'outer>) -> Result<(), E>,
+    ) -> Result<Vec<String>, E> {
+        let _building = Building::begin()?;
+        let memory = GraphMemory::new(max_nodes)?;
+        let graph = Graph::new(self, &memory);
+        build(&graph)?;
+        let mut missing: Vec<String> = Vec::new();
+        for node in graph.nodes() {
+            if let Err(GgmlError::Unsupported { op, .. }) = self.check_support(node)
+                && !missing.contains(&op)
+            {
+                missing.push(op);
+            }
+        }
+        Ok(missing)
+    }
+
     fn compute(&self, graph: &Graph<'_, '_>) -> Result<(), GgmlError> {
         for node in graph.nodes() {
             self.check_support(node)?;

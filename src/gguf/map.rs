@@ -33,8 +33,8 @@ impl ModelFile {
         let file = File::open(path).map_err(unreadable)?;
         // SAFETY: the map is private to this value and never written. What makes a file map
         // unsound is another process changing the file meanwhile: models are stored read-only
-        // under their hash and replaced by rename, never in place, and the map is read for the
-        // header only, every length checked against the map's own.
+        // under their hash and replaced by rename, never in place. Of the map the header is read,
+        // every length checked against the map's own, and weights, which may be any numbers.
         let map = unsafe { Mmap::map(&file) }.map_err(unreadable)?;
         Ok(Self { map })
     }

@@ -23,6 +23,7 @@ mod optimizer;
 mod packing;
 mod projection;
 mod random;
+mod support;
 mod weights;
 
 pub use adapter::{Adapter, AdapterConfig, Pair, RANK_MAX};
@@ -39,4 +40,5 @@ pub use optimizer::{Moments, OptimizerConfig, Schedule};
 pub use packing::{Answer, Example, Normalizer, Packed, Segment, Target};
 pub use projection::Projection;
 pub use random::Generator;
+pub use support::missing_operations;
 pub use weights::{WeightType, copies_bytes};

@@ -15,6 +15,7 @@ fn the_doctor_tells_what_a_run_would_take() {
     let home = Home::with_tiny_model();
     let told = home.run(["--json", "doctor"]).exits(0).json();
     assert!(told["devices"].as_array().unwrap().iter().any(|device| device["kind"] == "cpu"));
+    assert_eq!(told["training_lacks"]["CPU"], serde_json::json!([]));
     assert_eq!(told["threads"], 1);
     let fit = &told["fit"];
     assert_eq!(fit["context_tokens"], 1024);

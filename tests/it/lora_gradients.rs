@@ -72,14 +72,24 @@ fn packed(examples: &[Example]) -> Packed {
     Packed::new(examples, Normalizer::Token, total)
 }
 
+/// The processor, or the device that RESTPG_TEST_DEVICE names.
+fn device() -> Backend {
+    match std::env::var("RESTPG_TEST_DEVICE") {
+        Ok(name) => Backend::device(&name, 2).unwrap(),
+        Err(_) => Backend::cpu(2).unwrap(),
+    }
+}
+
 fn with_network(model: &Gguf, test: impl FnOnce(&Network<'_>, Adapter)) {
     let home = Home::new();
     let path = home.write("model.gguf", &model.to_bytes());
     let file = ModelFile::open(&path).unwrap();
     let checked = gguf::check(&file).unwrap();
-    let backend = Backend::cpu(2).unwrap();
+    let backend = device();
     let adapter = adapter(&Design::read(&checked).unwrap());
-    let network = Network::new(&backend, &file, &checked, WeightType::Mapped, &adapter).unwrap();
+    // Other devices multiply what is in rows, in 32 bits here too.
+    let weights = if backend.is_cpu() { WeightType::Mapped } else { WeightType::F32 };
+    let network = Network::new(&backend, &file, &checked, weights, &adapter).unwrap();
     test(&network, adapter);
 }
 

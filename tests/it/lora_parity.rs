@@ -86,7 +86,7 @@ fn train(kind: WeightType) -> Found {
     let sha256 = manifest["sha256"].as_str().unwrap();
     let file = ModelFile::open(&home.path().join(format!("models/blobs/{sha256}.gguf"))).unwrap();
     let checked = gguf::check(&file).unwrap();
-    let backend = Backend::cpu(2).unwrap();
+    let backend = Backend::cpu(1).unwrap();
     let mut adapter = adapter(&Design::read(&checked).unwrap());
     let network = Network::new(&backend, &file, &checked, kind, &adapter).unwrap();
     let packed = batch();

@@ -22,6 +22,7 @@
 //! - `tuning`: other weight types, and what stands in for a model
 //! - `lora_fit`: `lora fit` learns, goes on to the same bits and loses nothing
 //! - `lora_gradients`: the trainer's gradients are the slopes of its loss
+//! - `lora_operations`: each operation and its gradient, in 64 bits
 //! - `lora_parity`: the trainer against transformers and PEFT
 //! - `hardware`: what there is to compute on, and models that do not fit
 //! - `sampling`: many drafts at once
@@ -53,6 +54,7 @@ mod judging;
 mod keyring;
 mod lora_fit;
 mod lora_gradients;
+mod lora_operations;
 mod lora_parity;
 mod mail_corpus;
 mod malformed;
