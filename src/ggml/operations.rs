@@ -192,7 +192,7 @@ impl<'g> Graph<'g, '_> {
         })
     }
 
-    /// The heads of `a`, [width, heads, tokens], rotated by the positions, [tokens]. `factors`,
+    /// The heads of `a`, [width, heads, tokens], rotated by the positions of its tokens. `factors`,
     /// where there are any, divide the frequencies.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::ggml::{Arena, Backend, Kind, Shape, Tensor, bytes_of};
 /// How much of a block's forward pass is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keeping {
-    /// What cannot be had again cheaply: [`Kept::x`] and [`Kept::found`].
+    /// What cannot be had again cheaply: [`Activations::x`] and [`Activations::found`].
     Inputs,
     /// Everything that the backward pass reads.
     Everything,

@@ -16,17 +16,17 @@ use crate::ggml::{GgmlError, Graph, Rope, Tensor};
 /// The weights of one block.
 #[derive(Clone, Copy)]
 pub struct Block<'t> {
-    /// [n_embd]
+    /// `[n_embd]`
     pub attn_norm: Tensor<'t>,
-    /// [head_dim]
+    /// `[head_dim]`
     pub q_norm: Option<Tensor<'t>>,
-    /// [head_dim]
+    /// `[head_dim]`
     pub k_norm: Option<Tensor<'t>>,
-    /// [n_embd]
+    /// `[n_embd]`
     pub post_attn_norm: Option<Tensor<'t>>,
-    /// [n_embd]
+    /// `[n_embd]`
     pub ffn_norm: Tensor<'t>,
-    /// [n_embd]
+    /// `[n_embd]`
     pub post_ffn_norm: Option<Tensor<'t>>,
     /// Queries.
     pub q: Linear<'t>,

@@ -52,11 +52,11 @@ impl WeightType {
 /// A frozen matrix and what is added after it.
 #[derive(Clone, Copy)]
 pub struct Frozen<'t> {
-    /// [n_in, n_out].
+    /// `[n_in, n_out]`.
     pub weight: Tensor<'t>,
     /// [n_out, n_in], where one is kept.
     pub transposed: Option<Tensor<'t>>,
-    /// [n_out].
+    /// `[n_out]`.
     pub bias: Option<Tensor<'t>>,
 }
 
