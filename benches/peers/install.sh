@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the programs that benches compare with, below target/: bm25s, sentence-transformers, and
-# the published embedding model.
+# Installs the programs that benches compare with, below target/: bm25s, sentence-transformers and
+# the published embedding model; torch, transformers and PEFT.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 folder="${CARGO_TARGET_DIR:-target}/tmp/peers"

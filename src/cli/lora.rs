@@ -15,7 +15,7 @@ use crate::catalogue::{Manifest, ModelStore};
 use crate::error::{Error, Exit};
 use crate::ggml::Backend;
 use crate::gguf::{self, CheckedModel, ModelFile};
-use crate::llama::{Model, Runtime, devices, memory_available_bytes, physical_cores};
+use crate::llama::{Model, Runtime, devices, physical_cores};
 use crate::lora::{
     self, Adapter, Checkpoint, Data, Design, Event, Example, Exported, FitConfig, FitMemory,
     LoraError, Network, Origin, Packed, Pauses, WeightType,
@@ -306,12 +306,12 @@ fn backend(arguments: &FitArguments, threads: u32) -> Result<Backend, Error> {
 }
 
 fn available_bytes(context: &Context, backend: &Backend) -> u64 {
-    let free = if backend.is_cpu() { memory_available_bytes() } else { backend.free_bytes() };
-    let free = free.map_or(u64::MAX, |free| (free as f64 * (1.0 - SPARE_SHARE)) as u64);
-    match context.config.model.memory_mib_max {
-        0 => free,
-        mib => free.min(u64::from(mib) << 20),
-    }
+    let free = if backend.is_cpu() {
+        super::fit::available_bytes(&context.config)
+    } else {
+        backend.free_bytes()
+    };
+    free.map_or(u64::MAX, |free| (free as f64 * (1.0 - SPARE_SHARE)) as u64)
 }
 
 fn tell_beginning(

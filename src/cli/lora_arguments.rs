@@ -18,8 +18,8 @@ pub(super) enum LoraCommand {
         weights as they may be absent, or {\"messages\": [{\"role\", \"content\"}]}, the last of \
         them the assistant's. The answers of one prompt share it: it is computed once.\n\n\
         The folder holds the run (checkpoint.safetensors), its losses (curve.svg) and, when it is \
-        done, the adapter for llama.cpp (adapter.gguf). Ctrl-C stops after what is computed and \
-        keeps it; --resume then goes on as if nothing had happened.")]
+        done, the adapter for llama.cpp (adapter.gguf). Ctrl-C stops at once and keeps every \
+        step that is done; --resume then goes on as if nothing had happened.")]
     Fit(Box<FitArguments>),
     /// Turn an adapter into another format
     #[command(after_help = "Examples:\n  \

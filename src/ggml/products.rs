@@ -2,9 +2,9 @@
 //!
 //! ggml contracts over the dimension that is contiguous in both, and anything else has to be laid
 //! out anew first. On the processor a product is one operation of the graph that hands the two
-//! matrices, strides and all, to the `gemm` crate, which is faster than ggml's own kernels by a
-//! third for large ones and by two to four times for those of attention and of adapters
-//! (`cargo bench --bench training -- --profile`). Other devices get ggml's operations.
+//! matrices, strides and all, to the `gemm` crate, which is faster than ggml's own kernels, most of
+//! all for the small ones of attention and of adapters (`PROFILE=1 cargo bench --bench training`
+//! shows their rates). Other devices get ggml's operations.
 
 use llama_cpp_sys_2 as sys;
 

@@ -141,7 +141,7 @@ impl Explain for LoraError {
             Self::Gguf(error) => error.help(),
             Self::Ggml(error) => error.help(),
             Self::Model { .. } => {
-                Some("`restpg-edge model list` names models that can be trained.".into())
+                Some("Models of the llama, qwen2, qwen3 and gemma3 families can be trained.".into())
             }
             Self::Settings { help, .. } => Some(help.clone()),
             Self::Memory { rows, .. } => Some(format!(
