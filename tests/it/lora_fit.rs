@@ -304,8 +304,6 @@ fn every_model_learns() {
             "--output",
             folder.to_str().unwrap(),
         ]);
-        // Tests run beside each other: more threads than processors wait for each other.
-        command.env("RESTPG_MODEL_THREADS", "1");
         // It takes longer than a command is otherwise given.
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
