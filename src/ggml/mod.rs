@@ -6,7 +6,9 @@
 
 mod arena;
 mod backend;
+mod decoding;
 mod error;
+mod gated;
 mod graph;
 mod numbers;
 mod operations;
@@ -20,6 +22,7 @@ mod transfer;
 pub use arena::{Arena, bytes_of};
 pub use backend::Backend;
 pub use error::GgmlError;
+pub use gated::Activation;
 pub use graph::Graph;
 pub use numbers::{decode, encode};
 pub use operations::{Rope, RopeKind};

@@ -31,7 +31,11 @@ pub struct Rope {
 
 type Made<'g> = Result<Tensor<'g>, GgmlError>;
 
-fn check(holds: bool, op: &'static str, tensors: &[Tensor<'_>]) -> Result<(), GgmlError> {
+pub(super) fn check(
+    holds: bool,
+    op: &'static str,
+    tensors: &[Tensor<'_>],
+) -> Result<(), GgmlError> {
     if holds {
         return Ok(());
     }
@@ -391,22 +395,6 @@ impl<'g> Graph<'g, '_> {
         self.made(unsafe { sys::ggml_cont(self.reserve()?, a.raw.as_ptr()) })
     }
 
-    /// Weights as 32-bit floats.
-    ///
-    /// # Errors
-    /// [`GgmlError::Shape`].
-    pub fn decoded(&'g self, weight: Tensor<'g>) -> Made<'g> {
-        if weight.is_f32() {
-            return Ok(weight);
-        }
-        let floats = weight.type_number() != sys::GGML_TYPE_I32;
-        check(floats && weight.is_contiguous(), "cast", &[weight])?;
-        // SAFETY: room was reserved; every type of weight can be copied into floats.
-        self.made(unsafe {
-            sys::ggml_cast(self.reserve()?, weight.raw.as_ptr(), sys::GGML_TYPE_F32)
-        })
-    }
-
     /// Has `tensor` computed even where nothing that is stored needs it: for what works in place.
     pub fn include(&'g self, tensor: Tensor<'g>) {
         self.expand(tensor);
@@ -480,7 +468,7 @@ fn check_pair(op: &'static str, a: Tensor<'_>, b: Tensor<'_>) -> Result<(), Ggml
     check(holds, op, &[a, b])
 }
 
-fn check_same(op: &'static str, a: Tensor<'_>, b: Tensor<'_>) -> Result<(), GgmlError> {
+pub(super) fn check_same(op: &'static str, a: Tensor<'_>, b: Tensor<'_>) -> Result<(), GgmlError> {
     let plain = |tensor: Tensor<'_>| tensor.is_f32() && tensor.is_contiguous();
     check(a.shape() == b.shape() && plain(a) && plain(b), op, &[a, b])
 }

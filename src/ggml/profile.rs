@@ -61,10 +61,12 @@ fn describe(node: Tensor<'_>) -> (String, f64) {
     let is_custom = fields.op == sys::GGML_OP_CUSTOM;
     let given = fields.name.map(|byte| byte as u8);
     let given = CStr::from_bytes_until_nul(&given).unwrap_or_default().to_string_lossy();
-    if fields.op != sys::GGML_OP_MUL_MAT && !(is_custom && given == "product") {
-        return (if is_custom { given.into_owned() } else { name }, 0.0);
-    }
-    let a = fields.src[0];
+    // What is added to is the first source.
+    let a = match (fields.op, &*given) {
+        (sys::GGML_OP_MUL_MAT, _) | (sys::GGML_OP_CUSTOM, "product") => fields.src[0],
+        (sys::GGML_OP_CUSTOM, "product_onto") => fields.src[1],
+        _ => return (if is_custom { given.into_owned() } else { name }, 0.0),
+    };
     // SAFETY: the sources of a node that was computed are alive, and a type's name is the
     // library's own.
     let (a, kind) = unsafe {

@@ -121,7 +121,7 @@ fn soft_max_row(row: &mut [f32], mask: &[f32], scale: f32) {
 /// e^x for x not above 0, within two units of the last place; 0 where that is no normal number.
 /// What is no number stays so.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     /// Adding it rounds to a whole number, which then stands in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     const LOWEST: f32 = -87.0;

@@ -3,19 +3,10 @@
 //! Biases, norms of queries and keys, norms after a layer and a separate output are not named
 //! here: a block has them where the file does.
 
-use crate::ggml::{Rope, RopeKind};
+use crate::ggml::{Activation, Rope, RopeKind};
 use crate::gguf::{Architecture, CheckedModel, Header, Value};
 
 use super::LoraError;
-
-/// What a feed-forward layer does to its gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// x / (1 + e^-x).
-    Silu,
-    /// GELU by its usual approximation with tanh.
-    Gelu,
-}
 
 /// How one block attends.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -219,20 +219,15 @@ pub fn backward<'g>(
                 let part = Part { plan, design, block, head };
                 let p = part.probabilities(g, k_transposed, q)?;
                 let (q, d_found) = (part.queries(g, q)?, part.queries(g, d_found)?);
-                let dv_part = g.product((d_found, Over::Rows), (p, Over::Rows))?;
+                dv = part.gather(g, dv, [d_found, p], &planned.segment)?;
                 let dp = g.product(
                     (part.columns(g, v_transposed)?, Over::Rows),
                     (d_found, Over::Columns),
                 )?;
                 let ds = g.soft_max_back(dp, p, design.attention_scale)?;
-                let dk_part = g.product((q, Over::Rows), (ds, Over::Rows))?;
+                dk = part.gather(g, dk, [q, ds], &planned.segment)?;
                 let dq_part = g.product((part.keys(g, k)?, Over::Rows), (ds, Over::Columns))?;
                 part.store(g, dq_part, dq)?;
-                dk = part.gather(g, dk, dk_part, &planned.segment)?;
-                dv = part.gather(g, dv, dv_part, &planned.segment)?;
-                // Now, and not when the last block is done: until then their parts would be kept.
-                g.include(dk);
-                g.include(dv);
             }
         }
     }
@@ -342,29 +337,53 @@ impl<'g> Part<'g> {
         g.store(g.swap_middle(g.reshape(part, [width, rows, group, 1])?)?, to)
     }
 
-    /// Adds the gradients of the keys that the block sees, [head_dim, keys], to those of all rows.
+    /// Adds a Pᵀ, the gradients of the keys that the block sees, to those of all rows: `a` is
+    /// [head_dim, rows * group], `p` [keys, rows * group].
     fn gather(
         &self,
         g: &'g Graph<'g, '_>,
         mut all: Tensor<'g>,
-        part: Tensor<'g>,
+        [a, p]: [Tensor<'g>; 2],
         segment: &Segment,
     ) -> Result<Tensor<'g>, GgmlError> {
-        let [_, all_nb1, all_nb2, all_nb3] = all.strides_bytes();
-        let [_, nb1, nb2, nb3] = part.strides_bytes();
+        let [_, nb1, nb2, nb3] = all.strides_bytes();
+        let head_dim = self.design.head_dim;
+        let part = match g.adds_products() {
+            true => None,
+            false => Some(g.product((a, Over::Rows), (p, Over::Rows))?),
+        };
+        for (run, row) in self.runs(segment) {
+            let offset = row * nb2 + self.head * nb1;
+            let shape = [head_dim, run.len(), 1, 1];
+            let Some(part) = part else {
+                let to = g.view(all, shape, [nb2, nb3, nb3], offset)?;
+                let [p_nb0, p_nb1, p_nb2, p_nb3] = p.strides_bytes();
+                let seen = [run.len(), p.shape()[1], 1, 1];
+                let p = g.view(p, seen, [p_nb1, p_nb2, p_nb3], run.start * p_nb0)?;
+                g.product_onto(to, (a, Over::Rows), (p, Over::Rows), 1.0)?;
+                continue;
+            };
+            let [_, part_nb1, part_nb2, part_nb3] = part.strides_bytes();
+            let part_strides = [part_nb1, part_nb2, part_nb3];
+            let part = g.view(part, shape, part_strides, run.start * part_nb1)?;
+            all = g.acc(all, part, [nb2, nb3, nb3], offset)?;
+            // Now, and not when the last block is done: until then all parts would be kept.
+            g.include(all);
+        }
+        Ok(all)
+    }
+
+    /// Which of the keys that the block sees lie one after the other among all rows, and where.
+    fn runs(&self, segment: &Segment) -> impl Iterator<Item = (Range<usize>, usize)> {
         let keys = &self.block.keys;
         let border = segment.prefix.len().clamp(keys.start, keys.end);
         let runs = [
-            (keys.start..border, segment.prefix.start + keys.start),
-            (border..keys.end, segment.rows.start + border - segment.prefix.len().min(border)),
+            (0..border - keys.start, segment.prefix.start + keys.start),
+            (
+                border - keys.start..keys.len(),
+                segment.rows.start + border - segment.prefix.len().min(border),
+            ),
         ];
-        for (run, row) in runs.into_iter().filter(|(run, _)| !run.is_empty()) {
-            let offset = (run.start - keys.start) * nb1;
-            let shape = [self.design.head_dim, run.len(), 1, 1];
-            let run = g.view(part, shape, [nb1, nb2, nb3], offset)?;
-            let offset = row * all_nb2 + self.head * all_nb1;
-            all = g.acc(all, run, [all_nb2, all_nb3, all_nb3], offset)?;
-        }
-        Ok(all)
+        runs.into_iter().filter(|(run, _)| !run.is_empty())
     }
 }

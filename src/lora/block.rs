@@ -7,10 +7,10 @@
 //! recalls what it needs: from what was kept, or by computing it again with the functions of the
 //! forward pass.
 
+use super::Design;
 use super::activations::Activations;
 use super::attention::{self, AttentionPlan, HeadGradients, Heads};
 use super::linear::Linear;
-use super::{Activation, Design};
 use crate::ggml::{GgmlError, Graph, Rope, Tensor};
 
 /// The weights of one block.
@@ -109,7 +109,7 @@ impl<'g> Block<'g> {
             g.place(gate, kept.gate)?;
             g.place(up, kept.up)?;
         }
-        let hidden = activate(g, design.activation, gate, up)?;
+        let hidden = g.gated(design.activation, gate, up)?;
         let added = self.down.forward(g, hidden)?;
         if let Some([attended, fed]) = everything.and_then(|kept| kept.before_post_norms) {
             g.place(middle.before_norm, attended)?;
@@ -143,7 +143,7 @@ impl<'g> Block<'g> {
             Some(kept) => (kept.gate, kept.up),
             None => (self.gate.forward(g, normed)?, self.up.forward(g, normed)?),
         };
-        let hidden = activate(g, design.activation, gate, up)?;
+        let hidden = g.gated(design.activation, gate, up)?;
         let d_added = match self.post_ffn_norm {
             None => grad,
             Some(weight) => {
@@ -155,7 +155,7 @@ impl<'g> Block<'g> {
             }
         };
         let d_hidden = self.down.backward(g, hidden, d_added)?;
-        let (d_gate, d_up) = activate_back(g, design.activation, gate, up, d_hidden)?;
+        let [d_gate, d_up] = g.gated_back(design.activation, d_hidden, gate, up)?;
         let d_normed = self.gate.backward(g, normed, d_gate)?;
         let d_normed = g.add(d_normed, self.up.backward(g, normed, d_up)?)?;
         let d_middle = norm_back(g, d_normed, middle, self.ffn_norm, eps)?;
@@ -316,67 +316,4 @@ fn post_norm<'g>(
     weight: Option<Tensor<'g>>,
 ) -> Made<'g> {
     weight.map_or(Ok(x), |weight| norm(g, x, weight, design.rms_norm_eps))
-}
-
-/// act(`gate`) · `up`.
-fn activate<'g>(
-    g: &'g Graph<'g, '_>,
-    activation: Activation,
-    gate: Tensor<'g>,
-    up: Tensor<'g>,
-) -> Made<'g> {
-    match activation {
-        Activation::Silu => g.swiglu(gate, up),
-        Activation::Gelu => g.mul(gelu(g, gate)?.value, up),
-    }
-}
-
-/// The gradients of `gate` and `up`.
-fn activate_back<'g>(
-    g: &'g Graph<'g, '_>,
-    activation: Activation,
-    gate: Tensor<'g>,
-    up: Tensor<'g>,
-    grad: Tensor<'g>,
-) -> Result<(Tensor<'g>, Tensor<'g>), GgmlError> {
-    let d_activated = g.mul(grad, up)?;
-    match activation {
-        Activation::Silu => Ok((g.silu_back(d_activated, gate)?, g.mul(grad, g.silu(gate)?)?)),
-        Activation::Gelu => {
-            let gelu = gelu(g, gate)?;
-            Ok((g.mul(d_activated, gelu.slope(g, gate)?)?, g.mul(grad, gelu.value)?))
-        }
-    }
-}
-
-/// GELU by tanh, arXiv 1606.08415: x/2 (1 + t), t = tanh(√(2/π) (x + 0.044715 x³)). ggml has it as
-/// one operation, but looks it up in 16 bits and has no gradient of it.
-struct Gelu<'g> {
-    value: Tensor<'g>,
-    /// t
-    tanh: Tensor<'g>,
-    /// x²
-    square: Tensor<'g>,
-}
-
-const GELU_CUBIC: f32 = 0.044_715;
-/// √(2/π)
-const GELU_SCALE: f32 = 0.797_884_6;
-
-fn gelu<'g>(g: &'g Graph<'g, '_>, x: Tensor<'g>) -> Result<Gelu<'g>, GgmlError> {
-    let square = g.mul(x, x)?;
-    let inner = g.mul(g.scale(square, GELU_SCALE * GELU_CUBIC, GELU_SCALE)?, x)?;
-    let tanh = g.tanh(inner)?;
-    let value = g.mul(g.scale(tanh, 0.5, 0.5)?, x)?;
-    Ok(Gelu { value, tanh, square })
-}
-
-impl<'g> Gelu<'g> {
-    /// (1 + t)/2 + x/2 (1 - t²) √(2/π) (1 + 3 · 0.044715 x²)
-    fn slope(&self, g: &'g Graph<'g, '_>, x: Tensor<'g>) -> Made<'g> {
-        let flat = g.scale(g.mul(self.tanh, self.tanh)?, -0.5, 0.5)?;
-        let inner = g.scale(self.square, 3.0 * GELU_CUBIC * GELU_SCALE, GELU_SCALE)?;
-        let bent = g.mul(g.mul(flat, inner)?, x)?;
-        g.add(bent, g.scale(self.tanh, 0.5, 0.5)?)
-    }
 }

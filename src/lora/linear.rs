@@ -37,15 +37,17 @@ impl<'g> Linear<'g> {
     /// # Errors
     /// [`GgmlError`].
     pub fn forward(&self, g: &'g Graph<'g, '_>, x: Tensor<'g>) -> Made<'g> {
-        let mut y = self.frozen.forward(g, x)?;
-        if let Some(bias) = self.frozen.bias {
-            y = g.add(y, bias)?;
-        }
-        let Some(fitted) = &self.fitted else {
-            return Ok(y);
+        let y = match (self.merges(g, x), &self.fitted) {
+            (Some(fitted), _) => {
+                let weight = g.decoded_transposed(self.frozen.weight)?;
+                let (b, a) = ((fitted.b, Over::Columns), (fitted.a, Over::Rows));
+                let merged = g.product_onto(weight, b, a, fitted.scale)?;
+                g.product((merged, Over::Rows), (x, Over::Columns))?
+            }
+            (None, Some(fitted)) => g.add(self.frozen.forward(g, x)?, fitted.forward(g, x)?)?,
+            (None, None) => self.frozen.forward(g, x)?,
         };
-        let narrow = fitted.narrowed(g, fitted.dropped(g, x)?)?;
-        g.add(y, columns(g, fitted.b, narrow)?)
+        self.frozen.bias.map_or(Ok(y), |bias| g.add(y, bias))
     }
 
     /// The gradient of x from that of y; those of A and B go to their places.
@@ -53,20 +55,35 @@ impl<'g> Linear<'g> {
     /// # Errors
     /// [`GgmlError`].
     pub fn backward(&self, g: &'g Graph<'g, '_>, x: Tensor<'g>, grad: Tensor<'g>) -> Made<'g> {
-        let dx = self.frozen.backward(g, grad)?;
         let Some(fitted) = &self.fitted else {
-            return Ok(dx);
+            return self.frozen.backward(g, grad);
         };
-        let d_dropped = fitted.backward(g, x, grad)?;
-        let dx_fitted = match fitted.dropout {
-            Some(kept) => g.mul(d_dropped, kept)?,
-            None => d_dropped,
-        };
-        g.add(dx, dx_fitted)
+        let du = fitted.gradients(g, x, grad)?;
+        if self.merges(g, x).is_none() {
+            return g.add(self.frozen.backward(g, grad)?, fitted.backward(g, du)?);
+        }
+        let weight = g.decoded_copy(self.frozen.weight)?;
+        let (a, b) = ((fitted.a, Over::Rows), (fitted.b, Over::Columns));
+        let merged = g.product_onto(weight, a, b, fitted.scale)?;
+        g.product((merged, Over::Rows), (grad, Over::Columns))
+    }
+
+    /// What is fitted, where W + scale · B A is made and multiplied with: where that is less work
+    /// than to multiply with both, the rows of `x` being many, and each row is given the same.
+    fn merges(&self, g: &'g Graph<'g, '_>, x: Tensor<'g>) -> Option<Fitted<'g>> {
+        let [n_in, n_out, ..] = self.frozen.weight.shape();
+        let pays = x.shape()[1] * (n_in + n_out) >= n_in * n_out;
+        let can = g.adds_products() && self.frozen.transposed.is_none();
+        self.fitted.filter(|fitted| can && pays && fitted.dropout.is_none())
     }
 }
 
 impl<'g> Fitted<'g> {
+    /// scale · B A x
+    fn forward(&self, g: &'g Graph<'g, '_>, x: Tensor<'g>) -> Made<'g> {
+        columns(g, self.b, self.narrowed(g, self.dropped(g, x)?)?)
+    }
+
     fn dropped(&self, g: &'g Graph<'g, '_>, x: Tensor<'g>) -> Made<'g> {
         match self.dropout {
             Some(kept) => g.mul(x, kept),
@@ -79,15 +96,22 @@ impl<'g> Fitted<'g> {
         g.scale(columns(g, self.a, x)?, self.scale, 0.0)
     }
 
-    /// With u = scale · A x and y = B u: du = scale · Bᵀ dy, dB = dy uᵀ, dA = du xᵀ, dx = Aᵀ du.
-    fn backward(&self, g: &'g Graph<'g, '_>, x: Tensor<'g>, grad: Tensor<'g>) -> Made<'g> {
+    /// With u = scale · A x and y = B u, puts dB = dy uᵀ and dA = du xᵀ in their places and gives
+    /// du = scale · Bᵀ dy.
+    fn gradients(&self, g: &'g Graph<'g, '_>, x: Tensor<'g>, grad: Tensor<'g>) -> Made<'g> {
         let x = self.dropped(g, x)?;
         let u = self.narrowed(g, x)?;
         g.place(g.product((u, Over::Rows), (grad, Over::Rows))?, self.b_gradient)?;
         let du = g.product((self.b, Over::Rows), (grad, Over::Columns))?;
         let du = g.scale(du, self.scale, 0.0)?;
         g.place(g.product((x, Over::Rows), (du, Over::Rows))?, self.a_gradient)?;
-        g.product((self.a, Over::Rows), (du, Over::Columns))
+        Ok(du)
+    }
+
+    /// dx = Aᵀ du
+    fn backward(&self, g: &'g Graph<'g, '_>, du: Tensor<'g>) -> Made<'g> {
+        let dx = g.product((self.a, Over::Rows), (du, Over::Columns))?;
+        self.dropout.map_or(Ok(dx), |kept| g.mul(dx, kept))
     }
 }
 

@@ -75,10 +75,10 @@ impl FitMemory {
     }
 }
 
-/// The backward pass of a feed-forward half holds most: at its height four times the width of the
-/// layer and five times that of the stream, and one decoded matrix.
+/// The backward pass of a feed-forward half holds most: at its height five times the width of the
+/// layer and of the stream, and one decoded matrix.
 fn graph_bytes(design: &Design, kind: WeightType, rows: usize) -> u64 {
-    let widths = 4 * design.n_ff + 5 * design.n_embd;
+    let widths = 5 * (design.n_ff + design.n_embd);
     let streams = 4 * design.n_embd + design.query_width() + 2 * design.kv_width();
     let (n_in, n_out) = Projection::Gate.widths(design);
     let decoded = if kind == WeightType::Mapped { n_in * n_out } else { 0 };

@@ -27,7 +27,7 @@ mod support;
 mod weights;
 
 pub use adapter::{Adapter, AdapterConfig, Pair, RANK_MAX};
-pub use architecture::{Activation, BlockAttention, Design};
+pub use architecture::{BlockAttention, Design};
 pub use checkpoint::{Checkpoint, Origin};
 pub use curve::{Point, svg};
 pub use error::LoraError;

@@ -12,7 +12,7 @@ use super::packing::Packed;
 use super::random::Generator;
 use super::weights::{WeightType, Weights};
 use super::{BlockAttention, Design, LoraError, Projection};
-use crate::ggml::{Arena, Backend, Kind, Tensor};
+use crate::ggml::{Arena, Backend, GgmlError, Kind, Tensor};
 use crate::gguf::{CheckedModel, ModelFile};
 
 /// Inputs of the fitted matrices that are left out at random.
@@ -299,6 +299,10 @@ impl<'b> FittedValues<'b> {
     }
 
     fn write(&self, adapter: &Adapter) -> Result<(), LoraError> {
+        if adapter.pairs != self.pairs {
+            let what = "an adapter of another form".to_owned();
+            return Err(GgmlError::Shape { op: "set_adapter", what }.into());
+        }
         for (index, pair) in self.pairs.iter().enumerate() {
             self.values.at(2 * index).write(&adapter.values[pair.a.clone()])?;
             self.values.at(2 * index + 1).write(&adapter.values[pair.b.clone()])?;
