@@ -6,10 +6,10 @@
 
 mod arena;
 mod backend;
-mod decoding;
 mod error;
 mod gated;
 mod graph;
+mod layout;
 mod numbers;
 mod operations;
 mod products;

@@ -123,18 +123,6 @@ impl<'g> Graph<'g, '_> {
         }
         Ok(made.named(c"product_onto"))
     }
-
-    /// `a`, [m, n, …], as [n, m, …], laid out anew.
-    pub fn transpose(&'g self, a: Tensor<'g>) -> Result<Tensor<'g>, GgmlError> {
-        if !a.is_f32() {
-            return Err(GgmlError::Shape { op: "transpose", what: a.describe() });
-        }
-        // SAFETY: room was reserved for both; floats of any strides can be copied.
-        self.made(unsafe {
-            let turned = sys::ggml_transpose(self.reserve()?, a.raw.as_ptr());
-            sys::ggml_cont(self.reserve()?, turned)
-        })
-    }
 }
 
 /// What is summed over, and what is left.
