@@ -66,6 +66,7 @@ pub struct GenerateConfig {
     pub min_p: f32,
     pub repeat_penalty: f32,
     pub repeat_window_tokens: u32,
+    pub drafts_kept: u32,
 }
 
 /// `[sample]`.
@@ -239,17 +240,9 @@ impl Config {
     /// # Errors
     /// [`ConfigError::OutOfRange`] for the first value outside its range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let GenerateConfig {
-            reasoning: _,
-            reasoning_tokens,
-            answer_tokens,
-            temperature,
-            top_k: _,
-            top_p,
-            min_p,
-            repeat_penalty,
-            repeat_window_tokens,
-        } = &self.generate;
+        let generate = &self.generate;
+        let GenerateConfig { reasoning_tokens, answer_tokens, temperature, .. } = generate;
+        let GenerateConfig { top_p, min_p, repeat_penalty, repeat_window_tokens, .. } = generate;
         let tokens = |value: &u32| (1..=1 << 20).contains(value);
         let model = &self.model;
         range(model.threads <= 1024, "model.threads", &model.threads, "from 0 to 1024")?;

@@ -21,6 +21,7 @@
 //! - [`generate`]: reasoning, then answer, as events
 //! - [`metrics`]: how near a text comes to another, or to a person's style
 //! - [`reward`]: how good an answer is
+//! - [`selftrain`]: what a model can learn from a person
 //! - [`evaluate`]: systems side by side on people's held-out writing
 //! - [`tune`]: the weight types that this machine runs fastest
 //! - [`cli`]: the command line
@@ -49,6 +50,7 @@ pub mod prompt;
 pub mod generate;
 pub mod metrics;
 pub mod reward;
+pub mod selftrain;
 pub mod evaluate;
 pub mod tune;
 pub mod cli;

@@ -6,6 +6,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use super::adapter_arguments::AdapterCommand;
+use super::drafts_arguments::{DraftsCommand, FeedbackArguments};
 use super::lora_arguments::LoraCommand;
 use super::profile_arguments::ProfileCommand;
 use crate::evaluate::System;
@@ -95,6 +97,30 @@ pub(super) enum Command {
         git log -1 --format=%B | restpg-edge generate --user me --task email - > draft.txt\n\n\
         stdout carries the answer alone; the reasoning is shown on stderr where it is a terminal.")]
     Generate(Box<GenerateArguments>),
+    /// The adapters of a profile: list, show, add, use, rollback, export, remove
+    Adapter {
+        #[command(subcommand)]
+        command: AdapterCommand,
+    },
+    /// Say what became of a draft: used as it was, edited, or of no use
+    #[command(after_help = "Examples:\n  \
+        restpg-edge feedback --user me --accept\n  \
+        restpg-edge feedback --user me --file sent.txt\n  \
+        restpg-edge feedback --user me --draft 5c01aa9e --reject\n\n\
+        The last word counts. A draft that was accepted, or the text that it became, is as good an \
+        example of your writing as there is: request and text together.")]
+    Feedback(FeedbackArguments),
+    /// The drafts that were kept: list, show, remove
+    #[command(after_help = "Examples:\n  \
+        restpg-edge drafts list --user me\n  \
+        restpg-edge drafts show --user me 5c01aa9e\n  \
+        restpg-edge drafts remove --user me --all\n\n\
+        `generate` keeps what it writes in the profile, encrypted, as many as [generate] \
+        drafts_kept says. A draft goes with the documents that it was written from.")]
+    Drafts {
+        #[command(subcommand)]
+        command: DraftsCommand,
+    },
     /// Measure on people's held-out writing what retrieval, and what a grade, is worth
     #[command(after_help = "Examples:\n  \
         restpg-edge eval --retrieval --dataset email.jsonl --dataset review.jsonl --queries 20\n  \
@@ -210,7 +236,7 @@ pub(super) struct TuneArguments {
     /// Its name
     pub(super) name: String,
     /// How much more perplexity on a neutral text a choice may have, as a part of the model's own
-    #[arg(long, value_name = "X", default_value_t = 0.02, value_parser = parse_loss)]
+    #[arg(long, value_name = "X", default_value_t = 0.01, value_parser = parse_loss)]
     pub(super) max_loss: f32,
     /// How often each choice is measured; medians count
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -291,6 +317,9 @@ pub(super) struct GenerateArguments {
     /// The model, by name
     #[arg(long, value_name = "NAME")]
     pub(super) model: Option<String>,
+    /// The adapter, by its id, or none; by default the one in use for the model
+    #[arg(long, value_name = "ID|none", conflicts_with = "no_profile")]
+    pub(super) adapter: Option<String>,
     /// Passages of the person's writing to show the model
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub(super) k: Option<u32>,

@@ -111,6 +111,16 @@ struct Need<'a> {
     n_drafts: u32,
 }
 
+/// What a run wants of the memory.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) request: &'a Request<'a>,
+    pub(super) hits: &'a [Hit],
+    pub(super) n_drafts: u32,
+    /// Of the adapter, if any: llama.cpp has a copy.
+    pub(super) adapter_bytes: u64,
+}
+
 /// That the model of `request` fits with `hits` as its passages and `n_drafts` of one prompt.
 ///
 /// # Errors
@@ -120,10 +130,9 @@ pub(super) fn require(
     store: &ModelStore,
     runtime: &Runtime,
     model: &Resolved,
-    request: &Request<'_>,
-    hits: &[Hit],
-    n_drafts: u32,
+    wanted: Wanted<'_>,
 ) -> Result<(), Error> {
+    let Wanted { request, hits, n_drafts, adapter_bytes } = wanted;
     let Some(available_bytes) = available_bytes(config) else { return Ok(()) };
     let file = ModelFile::open(&model.file)?;
     let checked = gguf::check(&file)?;
@@ -139,7 +148,7 @@ pub(super) fn require(
     let bytes = |room: &Room| {
         let estimate = MemoryEstimate::of(&checked, room, room.sequences, request.threads);
         let layers = checked.hyperparameters.n_layer + 1;
-        on_this_machine_bytes(&estimate, &devices, gpu_layers, layers)
+        on_this_machine_bytes(&estimate, &devices, gpu_layers, layers) + adapter_bytes
     };
     let (context_tokens, at_once) = (need.context_tokens(), config.sample.drafts_at_once);
     let room = need.room(context_tokens, at_once);

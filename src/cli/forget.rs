@@ -101,17 +101,23 @@ fn list(output: &Output, store: &ProfileStore, forgotten: &Forgotten) -> Result<
 }
 
 fn summary(forgotten: &Forgotten, is_dry_run: bool) -> String {
-    let Forgotten { documents, passages, embeddings, sources, adapters_invalidated, ids: _ } =
-        forgotten;
+    let Forgotten { documents, passages, embeddings, sources, drafts, .. } = forgotten;
     let verb = if is_dry_run { "would forget" } else { "forgot" };
     let mut summary = format!(
         "{verb} {documents} documents with {passages} passages and {embeddings} vectors; \
          {sources} files have nothing left"
     );
-    if !adapters_invalidated.is_empty() {
-        let names = adapters_invalidated.join(", ");
+    if *drafts > 0 {
+        summary.push_str(&format!("\n{drafts} drafts that were written from them go too"));
+    }
+    if !forgotten.adapters_invalidated.is_empty() {
+        let names = forgotten.adapters_invalidated.join(", ");
         let verb = if is_dry_run { "would become" } else { "are now" };
         summary.push_str(&format!("\nadapters that learned from them {verb} invalid: {names}"));
+    }
+    for id in &forgotten.adapters_adopted {
+        let verb = if is_dry_run { "would be" } else { "is" };
+        summary.push_str(&format!("\nthe adapter {id} {verb} in use instead"));
     }
     summary
 }

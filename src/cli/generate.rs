@@ -7,19 +7,19 @@ use std::time::Instant;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::Context;
 use super::args::GenerateArguments;
 use super::best_of::{BestOf, Graded, Jury};
 use super::fit;
 use super::interrupt::{self, INTERRUPT};
 use super::output::Output;
 use super::retrieval;
+use super::{Context, adapter};
 use crate::catalogue::{ModelStore, Use};
 use crate::config::Config;
 use crate::error::{Error, Exit, Explain};
 use crate::generate::{self, Draft, Event, Request, Timings, Usage, milliseconds};
-use crate::llama::{self, CacheType, Model, Runtime, Sampling, physical_cores};
-use crate::profile::{Hit, Prefixes, ProfileStore, User};
+use crate::llama::{self, AdapterSource, CacheType, Model, Runtime, Sampling, physical_cores};
+use crate::profile::{Hit, NewDraft, Prefixes, ProfileStore, User};
 use crate::prompt::{LeftOut, Prompt};
 use crate::retrieve::{self, Query};
 use crate::task::Task;
@@ -93,6 +93,8 @@ struct Report<'a> {
     citations: &'a [Citation],
     model: &'a str,
     adapter: Option<&'a str>,
+    /// The id that `feedback` knows it by; `None`: it was not kept.
+    draft: Option<&'a str>,
     seed: u32,
     usage: Usage,
     timings: Timings,
@@ -117,7 +119,7 @@ pub(super) fn run(
     let request = request(config, &arguments, &prompt)?;
 
     // What is missing is said before anything slow happens.
-    let store = if arguments.no_profile {
+    let mut store = if arguments.no_profile {
         None
     } else {
         Some(ProfileStore::open(&context.paths, &user, &context.secrets)?)
@@ -129,7 +131,13 @@ pub(super) fn run(
     let purpose = if arguments.best_of == 1 { Use::Generate } else { Use::Sample };
     let models = ModelStore::new(&context.paths.models);
     let resolved = models.resolve_for(&config.model.name, purpose, llama::VERSION)?;
-    let prefixes = store.as_ref().and_then(|store| prefixes(config, store, &resolved.sha256));
+    let adapter = match &store {
+        Some(store) => adapter::chosen(store, arguments.adapter.as_deref(), &resolved.manifest)?,
+        None => None,
+    };
+    let adapter_id = adapter.as_ref().map(|adapter| adapter.id.as_str());
+    let computes = format!("{} {}", resolved.sha256, adapter_id.unwrap_or("none"));
+    let prefixes = store.as_ref().and_then(|store| prefixes(config, store, &computes));
     let request = Request { prefixes: prefixes.as_ref(), ..request };
     let mut timings = Timings::default();
     let retrieve_started = Instant::now();
@@ -141,7 +149,7 @@ pub(super) fn run(
                 text: &prompt,
                 kind: request.task.kind.as_deref(),
                 recipient: arguments.to.as_deref(),
-                vector: None,
+                ..Query::default()
             };
             let choose = retrieve::retrieve_to_write;
             let found = retrieval::find(&context, store, &mut runtime, &query, request.k, choose)?;
@@ -157,8 +165,19 @@ pub(super) fn run(
         Some(runtime) => runtime,
         None => Runtime::start()?,
     };
-    fit::require(config, &models, &runtime, &resolved, &request, &hits, arguments.best_of)?;
-    let model = Model::load(runtime, &resolved.file)?;
+    let adapter_content =
+        adapter.as_ref().zip(store.as_ref()).map(|(it, store)| store.adapter_content(&it.id));
+    let adapter_content = adapter_content.transpose()?;
+    let wanted = fit::Wanted {
+        request: &request,
+        hits: &hits,
+        n_drafts: arguments.best_of,
+        adapter_bytes: adapter_content.as_ref().map_or(0, |content| content.len() as u64),
+    };
+    fit::require(config, &models, &runtime, &resolved, wanted)?;
+    let source = adapter_content.as_deref().map(AdapterSource::Bytes);
+    let model = Model::load_adapted(runtime, &resolved.file, source)?;
+    drop(adapter_content);
     timings.load_ms = milliseconds(load_started);
     let composed = generate::compose(&model, &request, &hits)?;
     bar.set_message("reading");
@@ -194,6 +213,22 @@ pub(super) fn run(
         (draft, graded)
     };
     let citations = cite(&hits[..composed.passages_used]);
+    let documents: Vec<String> =
+        citations.iter().map(|citation| citation.document.clone()).collect();
+    let new = NewDraft {
+        request: request.prompt,
+        task: request.task.name,
+        recipient: arguments.to.as_deref(),
+        reasoning: &draft.reasoning,
+        answer: &draft.answer,
+        model: &resolved.sha256,
+        adapter: adapter_id,
+        documents: &documents,
+    };
+    let kept = match &mut store {
+        Some(store) if !draft.interrupted => keep(&context, store, &new),
+        _ => None,
+    };
     if context.output.json {
         context.output.object(&Report {
             user: user.as_str(),
@@ -203,7 +238,8 @@ pub(super) fn run(
             answer: &draft.answer,
             citations: &citations,
             model: &config.model.name,
-            adapter: None,
+            adapter: adapter_id,
+            draft: kept.as_deref(),
             seed: draft.seed,
             usage: draft.usage,
             timings: draft.timings,
@@ -212,9 +248,27 @@ pub(super) fn run(
         })?;
     }
     notes(&context.output, &draft, &composed);
+    if let Some(id) = &kept
+        && context.output.watched()
+        && !context.output.json
+    {
+        context.output.note(&format!("draft {id}; `restpg-edge feedback` says what becomes of it"));
+    }
     // Also where the drafts were complete and only their grades were not.
     let interrupted = draft.interrupted || INTERRUPT.load(Ordering::Relaxed);
     Ok(interrupted.then_some(Exit::Interrupted))
+}
+
+/// Keeps a whole draft in the profile; its id. That it cannot be kept costs nobody the draft.
+fn keep(context: &Context, store: &mut ProfileStore, draft: &NewDraft<'_>) -> Option<String> {
+    let kept_max = context.config.generate.drafts_kept;
+    if kept_max == 0 || draft.answer.is_empty() {
+        return None;
+    }
+    store
+        .keep_draft(draft, kept_max)
+        .inspect_err(|error| context.output.note(&format!("note: the draft was not kept: {error}")))
+        .ok()
 }
 
 fn cite(hits: &[Hit]) -> Vec<Citation> {
@@ -310,10 +364,11 @@ fn request<'a>(
     })
 }
 
-/// The prompts that were read before by the model whose file has this hash.
-fn prefixes(config: &Config, store: &ProfileStore, sha256: &str) -> Option<Prefixes> {
+/// The prompts that were read before by what `computes`: the hash of the model's file, and the
+/// adapter.
+fn prefixes(config: &Config, store: &ProfileStore, computes: &str) -> Option<Prefixes> {
     let model = &config.model;
-    let identity = format!("{sha256} {} {}", model.cache_type, llama::VERSION);
+    let identity = format!("{computes} {} {}", model.cache_type, llama::VERSION);
     store.prefixes(identity, u64::from(model.prefix_cache_mib_max) << 20)
 }
 

@@ -101,6 +101,12 @@ fn complaints(report: &Report) -> Vec<String> {
         }
     }
     lines.extend(report.notes.iter().map(|note| format!("note: {}", visible(note))));
+    match report.documents.drafts_removed {
+        0 => {}
+        count => lines.push(format!(
+            "note: {count} drafts had been written from documents that are gone, and went with them"
+        )),
+    }
     match report.documents.adapters_invalidated {
         0 => {}
         count => lines.push(format!(

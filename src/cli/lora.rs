@@ -35,14 +35,14 @@ pub(super) fn run(context: &Context, command: LoraCommand) -> Result<Option<Exit
 }
 
 /// A model's file, as the trainer sees it.
-struct Base {
-    manifest: Manifest,
+pub(super) struct Base {
+    pub(super) manifest: Manifest,
     path: PathBuf,
-    file: ModelFile,
+    pub(super) file: ModelFile,
 }
 
 impl Base {
-    fn open(context: &Context, name: Option<&str>) -> Result<Self, Error> {
+    pub(super) fn open(context: &Context, name: Option<&str>) -> Result<Self, Error> {
         let store = ModelStore::new(&context.paths.models);
         let (manifest, path) = store.resolve(name.unwrap_or(&context.config.model.name))?;
         let file = ModelFile::open(&path)?;
@@ -390,11 +390,7 @@ fn convert(context: &Context, arguments: &ConvertArguments) -> Result<Option<Exi
     let base = Base::open(context, arguments.model.as_deref())?;
     let checked = gguf::check(&base.file)?;
     let design = Design::read(&checked)?;
-    let exported = open_adapter(&arguments.from, &design)?;
-    if exported.base_sha256.as_ref().is_some_and(|sha256| *sha256 != base.manifest.sha256) {
-        let what = format!("it was fitted to another model than {}", base.manifest.name);
-        return Err(LoraError::NoAdapter { path: arguments.from.clone(), what }.into());
-    }
+    let exported = open_adapter(&arguments.from, &base.manifest, &design)?;
     if arguments.to.extension().is_some_and(|extension| extension == "gguf") {
         let architecture = checked.hyperparameters.architecture.name();
         lora::write_gguf(&arguments.to, architecture, &exported)?;
@@ -412,8 +408,21 @@ fn convert(context: &Context, arguments: &ConvertArguments) -> Result<Option<Exi
     Ok(None)
 }
 
-/// An adapter as GGUF, in PEFT's files, or in the folder of a run.
-fn open_adapter(from: &Path, design: &Design) -> Result<Exported, LoraError> {
+/// An adapter of the model `base`, as GGUF, in PEFT's files, or in the folder of a run.
+pub(super) fn open_adapter(
+    from: &Path,
+    base: &Manifest,
+    design: &Design,
+) -> Result<Exported, LoraError> {
+    let exported = read_adapter(from, design)?;
+    if exported.base_sha256.as_ref().is_some_and(|sha256| *sha256 != base.sha256) {
+        let what = format!("it was fitted to another model than {}", base.name);
+        return Err(LoraError::NoAdapter { path: from.to_owned(), what });
+    }
+    Ok(exported)
+}
+
+fn read_adapter(from: &Path, design: &Design) -> Result<Exported, LoraError> {
     if !from.is_dir() {
         return lora::read_gguf(from, design);
     }

@@ -3,10 +3,14 @@
 //! Each command opens what it needs, calls the library, and shows what came of it. stdout carries
 //! results alone; progress, notes and errors go to stderr.
 
+mod adapter;
+mod adapter_arguments;
 mod args;
 mod best_of;
 mod bundle;
 mod doctor;
+mod drafts;
+mod drafts_arguments;
 mod eval;
 mod eval_graders;
 mod fit;
@@ -118,6 +122,9 @@ fn dispatch(arguments: Arguments, output: Output, started: Instant) -> Result<Op
         Command::Profile { command } => profile::run(&context, command),
         Command::Doctor => doctor::run(&context),
         Command::Lora { command } => lora::run(&context, command),
+        Command::Adapter { command } => adapter::run(&context, command),
+        Command::Drafts { command } => drafts::run(&context, command),
+        Command::Feedback(arguments) => drafts::feedback(&context, arguments),
         Command::Eval(arguments) => eval::run(&context, arguments),
         Command::Generate(arguments) => generate::run(context, arguments),
         Command::Completions { .. } | Command::Man | Command::ReadSources { .. } => Ok(None),

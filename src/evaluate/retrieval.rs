@@ -283,7 +283,7 @@ impl Profiles<'_> {
         settings: &RetrieveConfig,
     ) -> Result<Vec<Hit>, Error> {
         let (store, vectors) = &self.built[&owner];
-        let query = Query { text, vector, kind: None, recipient: None };
+        let query = Query { text, vector, ..Query::default() };
         let found =
             retrieve_to_write(store, vector.map(|_| vectors), &query, settings, self.plan.k)?;
         Ok(found.into_iter().map(|found| found.hit).collect())

@@ -24,10 +24,16 @@ pub enum LlamaError {
         path: PathBuf,
     },
     /// llama.cpp refused the adapter.
-    #[error("llama.cpp cannot use the adapter {}", path.display())]
+    #[error("llama.cpp cannot use the adapter {adapter}")]
     Adapter {
-        /// The adapter's file.
-        path: PathBuf,
+        /// Which.
+        adapter: String,
+    },
+    /// An adapter of a profile cannot be handed over without writing it to the disk.
+    #[error("this system has no files in memory, which an adapter of a profile is read from")]
+    NoMemoryFile {
+        /// The system's reason.
+        source: std::io::Error,
     },
     /// A model that turns texts into vectors was to write.
     #[error("{} is an embedding model: it cannot write", path.display())]
@@ -71,6 +77,7 @@ impl Explain for LlamaError {
             Self::Gguf(error) => error.kind(),
             Self::Load { .. } => "malformed_model",
             Self::Adapter { .. } => "malformed_adapter",
+            Self::NoMemoryFile { .. } => "no_memory_file",
             Self::EmbedsOnly { .. } | Self::DoesNotEmbed { .. } => "wrong_kind_of_model",
             Self::Context { .. } => "no_context",
             Self::NotFinite => "damaged_model",
@@ -86,6 +93,7 @@ impl Explain for LlamaError {
             }
             Self::EmbedsOnly { .. } | Self::DoesNotEmbed { .. } => Exit::Usage,
             Self::Backend { .. }
+            | Self::NoMemoryFile { .. }
             | Self::Context { .. }
             | Self::ContextFull { .. }
             | Self::Decode { .. } => Exit::Failed,
@@ -96,6 +104,7 @@ impl Explain for LlamaError {
         match self {
             Self::Backend { .. } | Self::Decode { .. } => None,
             Self::Gguf(error) => error.help(),
+            Self::NoMemoryFile { .. } => Some("Write without it: --adapter none.".into()),
             Self::Adapter { .. } => {
                 Some("An adapter belongs to the model that it was fitted to.".into())
             }

@@ -13,6 +13,7 @@ use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 
 use super::chat::{self, Message};
 use super::device;
+use super::memory_file::MemoryFile;
 use super::{CacheType, LlamaError, Room, Session, Token, memory};
 use crate::gguf::{self, CheckedModel, Hyperparameters, ModelFile};
 
@@ -99,6 +100,33 @@ pub struct Model {
     runtime: Runtime,
 }
 
+/// Where an adapter is.
+#[derive(Debug, Clone, Copy)]
+pub enum AdapterSource<'a> {
+    /// In a file.
+    File(&'a Path),
+    /// In memory: what is encrypted on the disk reaches llama.cpp without a plain copy there.
+    Bytes(&'a [u8]),
+}
+
+impl AdapterSource<'_> {
+    fn load(self, model: &mut LlamaModel) -> Result<LlamaLoraAdapter, LlamaError> {
+        let refused = |adapter: String| move |_| LlamaError::Adapter { adapter };
+        match self {
+            Self::File(path) => {
+                let name = path.display().to_string();
+                model.lora_adapter_init(path).map_err(refused(name))
+            }
+            Self::Bytes(bytes) => {
+                let file = MemoryFile::holding(bytes)
+                    .map_err(|source| LlamaError::NoMemoryFile { source })?;
+                // It is read whole before the file goes.
+                model.lora_adapter_init(file.path()).map_err(refused("of the profile".into()))
+            }
+        }
+    }
+}
+
 impl Model {
     /// Checks the file at `path` and loads it, as many of its layers on GPUs as fit there.
     ///
@@ -108,14 +136,15 @@ impl Model {
         Self::load_adapted(runtime, path, None)
     }
 
-    /// As [`Self::load`], with the GGUF adapter at `adapter` in effect in every session.
+    /// As [`Self::load`], with a GGUF adapter in effect in every session.
     ///
     /// # Errors
-    /// As [`Self::load`], and [`LlamaError::Adapter`] where llama.cpp refuses the adapter.
+    /// As [`Self::load`], [`LlamaError::Adapter`] where llama.cpp refuses the adapter, and
+    /// [`LlamaError::NoMemoryFile`].
     pub fn load_adapted(
         runtime: Runtime,
         path: &Path,
-        adapter: Option<&Path>,
+        adapter: Option<AdapterSource<'_>>,
     ) -> Result<Self, LlamaError> {
         // The map stays until llama.cpp has its own of the same file.
         let file = ModelFile::open(path)?;
@@ -129,11 +158,8 @@ impl Model {
         let params = LlamaModelParams::default().with_n_gpu_layers(gpu_layers);
         let mut inner =
             LlamaModel::load_from_file(&runtime.0, path, &params).map_err(|_| unloadable())?;
-        let adapter = adapter.map(|adapter| {
-            let refused = |_| LlamaError::Adapter { path: adapter.to_owned() };
-            inner.lora_adapter_init(adapter).map_err(refused)
-        });
-        let adapter = adapter.transpose()?.map(Mutex::new);
+        let adapter = adapter.map(|adapter| adapter.load(&mut inner)).transpose()?;
+        let adapter = adapter.map(Mutex::new);
         let layout = chat::Layout::of(&inner);
         let vocab = inner.vocab();
         // A control token that is not the end of a turn begins one: either way the turn is over.

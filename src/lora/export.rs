@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use safetensors::tensor::TensorView;
@@ -39,6 +40,15 @@ fn part_names(pair: &Pair) -> [String; 2] {
 /// # Errors
 /// [`LoraError::Write`].
 pub fn write_gguf(path: &Path, architecture: &str, exported: &Exported) -> Result<(), LoraError> {
+    let failed = |source| LoraError::Write { path: path.to_owned(), source };
+    replace(path, &gguf_bytes(architecture, exported).map_err(failed)?).map_err(failed)
+}
+
+/// What [`write_gguf`] writes.
+///
+/// # Errors
+/// None that memory gives.
+pub fn gguf_bytes(architecture: &str, exported: &Exported) -> io::Result<Vec<u8>> {
     let Exported { adapter, base_sha256 } = exported;
     let config = &adapter.config;
     let text = |text: &str| Metadata::Text(text.to_owned());
@@ -72,9 +82,8 @@ pub fn write_gguf(path: &Path, architecture: &str, exported: &Exported) -> Resul
         })
         .collect();
     let mut bytes = Vec::new();
-    let failed = |source| LoraError::Write { path: path.to_owned(), source };
-    gguf::write(&mut bytes, &metadata, &tensors).map_err(failed)?;
-    replace(path, &bytes).map_err(failed)
+    gguf::write(&mut bytes, &metadata, &tensors)?;
+    Ok(bytes)
 }
 
 /// Reads a GGUF adapter for a model of `design`.

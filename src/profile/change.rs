@@ -35,6 +35,8 @@ pub struct Applied {
     pub forgotten: usize,
     /// Adapters that had learned from a removed document, and are now invalid.
     pub adapters_invalidated: usize,
+    /// Drafts that had been written from a removed document, and have gone with it.
+    pub drafts_removed: usize,
 }
 
 impl Applied {
@@ -55,6 +57,7 @@ impl AddAssign for Applied {
         self.removed += other.removed;
         self.forgotten += other.forgotten;
         self.adapters_invalidated += other.adapters_invalidated;
+        self.drafts_removed += other.drafts_removed;
     }
 }
 

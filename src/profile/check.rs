@@ -12,7 +12,7 @@ use super::{ProfileError, ProfileStore};
 const FAULTS_SHOWN: usize = 20;
 
 /// What must not be found, and how it is said where it is.
-const CONTRADICTIONS: [(&str, &str); 6] = [
+const CONTRADICTIONS: [(&str, &str); 7] = [
     (
         "SELECT count(*) FROM chunk
          WHERE NOT EXISTS (SELECT 1 FROM chunk_text WHERE chunk_text.rowid = chunk.number)",
@@ -37,6 +37,10 @@ const CONTRADICTIONS: [(&str, &str); 6] = [
         "SELECT count(*) FROM document
          WHERE text_sha256 IN (SELECT text_sha256 FROM forgotten)",
         "documents that were forgotten",
+    ),
+    (
+        "SELECT count(*) FROM draft_document WHERE document NOT IN (SELECT id FROM document)",
+        "drafts that were written from documents that are not there",
     ),
     // Numbers of 16 bits.
     (

@@ -107,6 +107,36 @@ pub enum ProfileError {
         /// The user.
         user: String,
     },
+    /// There is no such adapter.
+    #[error("user {user:?} has no adapter {adapter:?}")]
+    NoSuchAdapter {
+        /// The user.
+        user: String,
+        /// Its id.
+        adapter: String,
+    },
+    /// No adapter of the model is in use.
+    #[error("no adapter of user {user:?} is in use for this model")]
+    NoAdapterInUse {
+        /// The user.
+        user: String,
+    },
+    /// The adapter must not be used.
+    #[error("the adapter {adapter} cannot be used: {reason}")]
+    InvalidAdapter {
+        /// Its id.
+        adapter: String,
+        /// Why not.
+        reason: String,
+    },
+    /// There is no such draft, or none at all.
+    #[error("user {user:?} has no draft{}", draft.as_ref().map(|id| format!(" {id:?}")).unwrap_or_default())]
+    NoSuchDraft {
+        /// The user.
+        user: String,
+        /// Its id; `None`: any.
+        draft: Option<String>,
+    },
     /// No document is what should be forgotten.
     #[error("user {user:?} has nothing of that kind to forget")]
     NothingToForget {
@@ -178,6 +208,9 @@ impl Explain for ProfileError {
             Self::KeyringRefuses { .. } | Self::Keyring { .. } => "keyring",
             Self::AlreadyProtected { .. } => "already_protected",
             Self::NotProtected { .. } => "not_protected",
+            Self::NoSuchAdapter { .. } | Self::NoAdapterInUse { .. } => "no_such_adapter",
+            Self::InvalidAdapter { .. } => "invalid_adapter",
+            Self::NoSuchDraft { .. } => "no_such_draft",
             Self::NothingToForget { .. } => "nothing_to_forget",
             Self::Interrupted => "interrupted",
             Self::Undecryptable { .. } => "undecryptable_profile",
@@ -197,6 +230,9 @@ impl Explain for ProfileError {
             | Self::BadPassphraseFile { .. } => Exit::Usage,
             Self::NoSuchUser { .. }
             | Self::NoSuchDocument { .. }
+            | Self::NoSuchAdapter { .. }
+            | Self::NoAdapterInUse { .. }
+            | Self::NoSuchDraft { .. }
             | Self::NothingToForget { .. } => Exit::NotFound,
             Self::Interrupted => Exit::Interrupted,
             Self::WrongPassphrase { .. }
@@ -205,6 +241,7 @@ impl Explain for ProfileError {
             | Self::AlreadyProtected { .. }
             | Self::NotProtected { .. }
             | Self::KeyMissing { .. }
+            | Self::InvalidAdapter { .. }
             | Self::BadKey { .. }
             | Self::Undecryptable { .. }
             | Self::Damaged { .. }
@@ -273,6 +310,15 @@ impl Explain for ProfileError {
             ),
             Self::NotProtected { user } => {
                 format!("`restpg-edge profile protect --user {user:?}` protects it.")
+            }
+            Self::NoSuchAdapter { user, .. } | Self::NoAdapterInUse { user } => {
+                format!("`restpg-edge adapter list --user {user:?}` shows which there are.")
+            }
+            Self::InvalidAdapter { adapter, .. } => format!(
+                "Train another one; `restpg-edge adapter remove` takes {adapter} from the list."
+            ),
+            Self::NoSuchDraft { user, .. } => {
+                format!("`restpg-edge drafts list --user {user:?}` names those that were kept.")
             }
             Self::NothingToForget { user } => format!(
                 "`restpg-edge profile list --user {user:?}` shows the documents with their ids \

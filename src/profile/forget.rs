@@ -1,7 +1,7 @@
 //! Forgetting: documents go, with everything that was derived from them, in one transaction.
 //!
 //! Passages, index entries, vectors and signatures go with their document, and every prompt that a
-//! model has read; adapters that learned from it become invalid; sources that are left without a
+//! model has read, and the drafts that were written from it; adapters that learned from it become invalid; sources that are left without a
 //! document go too, so that not even the names of the files stay. The hash of each text is
 //! remembered, so that the next ingest does not bring it back. Near copies in files that are read
 //! again count as other texts.
@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use rusqlite::{Transaction, TransactionBehavior};
 use serde::Serialize;
 
-use super::{ProfileError, ProfileStore, adapters, delete, prefixes};
+use super::{ProfileError, ProfileStore, adapters, delete, drafts, prefixes};
 
 /// Which documents: those that fit every kind of condition given, and of each kind any one. No
 /// condition selects nothing.
@@ -47,8 +47,12 @@ pub struct Forgotten {
     pub embeddings: usize,
     /// Files and other places that have no document left.
     pub sources: usize,
+    /// Drafts that were written from them.
+    pub drafts: usize,
     /// Adapters that learned from the documents and were still valid, by their ids.
     pub adapters_invalidated: Vec<String>,
+    /// Adapters that are in use again instead of those.
+    pub adapters_adopted: Vec<String>,
     /// The documents' ids.
     pub ids: Vec<String>,
 }
@@ -185,6 +189,7 @@ impl<'a> Removal<'a> {
 
     fn run(mut self, allow_again: bool) -> rusqlite::Result<Forgotten> {
         let mut forgotten = Forgotten::default();
+        let adopted = adapters::adopted(self.transaction)?;
         for number in std::mem::take(&mut self.documents) {
             self.remove(number, allow_again, &mut forgotten)?;
         }
@@ -195,6 +200,9 @@ impl<'a> Removal<'a> {
         for source in &self.sources {
             forgotten.sources += statement.execute([source])?;
         }
+        let now = adapters::adopted(self.transaction)?;
+        forgotten.adapters_adopted = now.into_iter().filter(|id| !adopted.contains(id)).collect();
+        forgotten.drafts = drafts::remove_orphans(self.transaction)?;
         forgotten.ids.sort_unstable();
         forgotten.adapters_invalidated.sort_unstable();
         Ok(forgotten)
@@ -342,7 +350,9 @@ mod tests {
             passages: 1,
             embeddings: 1,
             sources: 1,
+            drafts: 0,
             adapters_invalidated: vec!["learned".into()],
+            adapters_adopted: Vec::new(),
             ids: vec!["zebra".into()],
         };
         assert_eq!(forgotten, expected);

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The version that this program writes, in `PRAGMA user_version`.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// What each version adds to the one before it.
 const MIGRATIONS: [&str; VERSION as usize] = [
@@ -90,6 +90,45 @@ const MIGRATIONS: [&str; VERSION as usize] = [
     -- deleted before leave it now.
     INSERT INTO chunk_text(chunk_text) VALUES ('rebuild');
     INSERT INTO chunk_text(chunk_text, rank) VALUES ('secure-delete', 1);
+    ",
+    // Drafts, and what the person made of them; adapters themselves.
+    "
+    CREATE TABLE draft (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        written_at TEXT NOT NULL,
+        request TEXT NOT NULL,
+        task TEXT NOT NULL,
+        recipient TEXT,
+        reasoning TEXT NOT NULL,
+        answer TEXT NOT NULL,
+        model TEXT NOT NULL,
+        adapter TEXT,
+        verdict TEXT CHECK (verdict IN ('accepted', 'edited', 'rejected')),
+        final_text TEXT,
+        CHECK ((verdict IS 'edited') = (final_text IS NOT NULL))
+    );
+    -- The documents by their ids, in the order of their passages.
+    CREATE TABLE draft_document (
+        draft INTEGER NOT NULL REFERENCES draft(number) ON DELETE CASCADE,
+        document TEXT NOT NULL,
+        rank INTEGER NOT NULL,
+        PRIMARY KEY (draft, document)
+    ) WITHOUT ROWID;
+    CREATE INDEX draft_document_document ON draft_document(document);
+    ALTER TABLE adapter ADD COLUMN base_sha256 TEXT NOT NULL DEFAULT '';
+    ALTER TABLE adapter ADD COLUMN parent TEXT;
+    ALTER TABLE adapter ADD COLUMN made_at TEXT NOT NULL DEFAULT '';
+    -- What is to be known of it, in JSON.
+    ALTER TABLE adapter ADD COLUMN about TEXT NOT NULL DEFAULT '{}';
+    -- Which change of a state was its last: the largest number is the latest.
+    ALTER TABLE adapter ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
+    -- One adapter of each base is in use.
+    CREATE UNIQUE INDEX adapter_adopted ON adapter(base_sha256) WHERE state = 'adopted';
+    CREATE TABLE adapter_content (
+        adapter TEXT PRIMARY KEY REFERENCES adapter(id) ON DELETE CASCADE,
+        content BLOB NOT NULL
+    );
     ",
 ];
 

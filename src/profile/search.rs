@@ -128,6 +128,27 @@ impl ProfileStore {
         };
         read().map_err(|error| self.failed(error))
     }
+
+    /// The numbers of the passages of these documents.
+    ///
+    /// # Errors
+    /// [`ProfileError::Database`].
+    pub fn passages_of(&self, documents: &[String]) -> Result<HashSet<i64>, ProfileError> {
+        let read = || -> rusqlite::Result<HashSet<i64>> {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT chunk.number FROM chunk
+                 JOIN document ON document.number = chunk.document WHERE document.id = ?1",
+            )?;
+            let mut passages = HashSet::new();
+            for document in documents {
+                for passage in statement.query_map([document], |row| row.get(0))? {
+                    passages.insert(passage?);
+                }
+            }
+            Ok(passages)
+        };
+        read().map_err(|error| self.failed(error))
+    }
 }
 
 fn hit(row: &Row<'_>) -> rusqlite::Result<Hit> {

@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Row, TransactionBehavior, params};
 
 use super::adapters::invalidate_orphans;
 use super::change::{Applied, Change, CutDocument, remove_unless_elsewhere};
-use super::{NewDocument, ProfileError, ProfileStore, Source, Stamp, prefixes};
+use super::{NewDocument, ProfileError, ProfileStore, Source, Stamp, drafts, prefixes};
 
 impl ProfileStore {
     /// The stamp with which `place` was ingested last; `None` where it never was.
@@ -103,6 +103,7 @@ impl ProfileStore {
                     let mut done = Change::new(&transaction, source)?.apply(cut)?;
                     if done.removed > 0 {
                         done.adapters_invalidated = invalidate_orphans(&transaction)?;
+                        done.drafts_removed = drafts::remove_orphans(&transaction)?;
                     }
                     applied.push(done);
                 }
@@ -153,6 +154,7 @@ impl ProfileStore {
                         .execute(params![id])?;
                 }
                 applied.adapters_invalidated = invalidate_orphans(&transaction)?;
+                applied.drafts_removed = drafts::remove_orphans(&transaction)?;
                 if applied.removed > 0 {
                     // Once more below, where it is said if it fails.
                     let _ = prefixes::remove_all(&path);

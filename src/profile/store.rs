@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -242,6 +242,18 @@ impl ProfileStore {
         read().map_err(|error| self.failed(error))
     }
 
+    /// All documents with their texts, oldest first, undated ones before them.
+    ///
+    /// # Errors
+    /// [`ProfileError::Database`].
+    pub fn documents(&self) -> Result<Vec<Document>, ProfileError> {
+        let read = || -> rusqlite::Result<Vec<Document>> {
+            let sql = format!("{DOCUMENT} ORDER BY date, number");
+            self.connection.prepare(&sql)?.query_map([], document)?.collect()
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
     /// The number of documents.
     ///
     /// # Errors
@@ -277,25 +289,7 @@ impl ProfileStore {
             },
         };
         self.connection
-            .query_row(
-                "SELECT id, title, date, text, kind, recipient, context,
-                        (SELECT min(place) FROM occurrence JOIN source ON source.id = source
-                         WHERE occurrence.document = document.number)
-                 FROM document WHERE id = ?1",
-                [found],
-                |row| {
-                    Ok(Document {
-                        id: row.get(0)?,
-                        title: row.get(1)?,
-                        date: row.get(2)?,
-                        text: row.get(3)?,
-                        kind: row.get(4)?,
-                        recipient: row.get(5)?,
-                        context: row.get(6)?,
-                        source: row.get::<_, Option<String>>(7)?.unwrap_or_default(),
-                    })
-                },
-            )
+            .query_row(&format!("{DOCUMENT} WHERE id = ?1"), [found], document)
             .map_err(|error| self.failed(error))
     }
 
@@ -305,6 +299,24 @@ impl ProfileStore {
             .prepare("SELECT id FROM document WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id")?;
         statement.query_map([prefix], |row| row.get(0))?.collect()
     }
+}
+
+const DOCUMENT: &str = "SELECT id, title, date, text, kind, recipient, context,
+            (SELECT min(place) FROM occurrence JOIN source ON source.id = source
+             WHERE occurrence.document = document.number)
+     FROM document";
+
+fn document(row: &Row<'_>) -> rusqlite::Result<Document> {
+    Ok(Document {
+        id: row.get(0)?,
+        title: row.get(1)?,
+        date: row.get(2)?,
+        text: row.get(3)?,
+        kind: row.get(4)?,
+        recipient: row.get(5)?,
+        context: row.get(6)?,
+        source: row.get::<_, Option<String>>(7)?.unwrap_or_default(),
+    })
 }
 
 /// That there is no such user, and who there is; or why that cannot be told.

@@ -20,6 +20,9 @@ pub use index::{Embed, update_index};
 use crate::config::RetrieveConfig;
 use crate::profile::{Hit, ProfileError, ProfileStore, Vectors};
 
+/// More passages than there are; SQLite counts so far.
+const ALL: usize = i32::MAX as usize;
+
 /// What passages are looked for.
 #[derive(Debug, Clone, Default)]
 pub struct Query<'a> {
@@ -31,6 +34,9 @@ pub struct Query<'a> {
     pub kind: Option<&'a str>,
     /// Whom it is to be written to; passages to the same weigh more.
     pub recipient: Option<&'a str>,
+    /// The passages, by their numbers, that are looked among; `None`: all. What was written after a
+    /// text, or quotes it, must not be shown to who is to write it again.
+    pub among: Option<&'a HashSet<i64>>,
 }
 
 /// A passage with the parts of its score.
@@ -56,10 +62,12 @@ pub fn retrieve(
     settings: &RetrieveConfig,
     k: usize,
 ) -> Result<Vec<Found>, ProfileError> {
-    let wanted = settings.candidates.max(settings.k) as usize;
-    let lexical = store.lexical(query.text, wanted.max(k))?;
+    let wanted = k.max(settings.candidates.max(settings.k) as usize);
+    let lexical = candidates(query, wanted, |limit| store.lexical(query.text, limit))?;
     let dense = match (vectors, query.vector) {
-        (Some(vectors), Some(vector)) => nearest(vectors, vector, wanted.max(k)),
+        (Some(vectors), Some(vector)) => candidates(query, wanted, |limit| {
+            Ok(nearest(vectors, vector, limit.min(vectors.chunks.len())))
+        })?,
         _ => Vec::new(),
     };
     let fused = fusion::fuse(&lexical, &dense, settings);
@@ -68,6 +76,19 @@ pub fn retrieve(
     let mut found = fusion::weigh(hits, &fused, query, settings);
     found.sort_by(|a, b| b.hit.score.total_cmp(&a.hit.score));
     Ok(diversity::choose(found, vectors, f64::from(settings.diversity), k))
+}
+
+/// The `wanted` best of what `search` finds; it is told how many to look for.
+fn candidates<T>(
+    query: &Query<'_>,
+    wanted: usize,
+    search: impl Fn(usize) -> Result<Vec<(i64, T)>, ProfileError>,
+) -> Result<Vec<(i64, T)>, ProfileError> {
+    let Some(among) = query.among else { return search(wanted) };
+    let mut found = search(ALL)?;
+    found.retain(|(chunk, _)| among.contains(chunk));
+    found.truncate(wanted);
+    Ok(found)
 }
 
 /// The `k` passages to write from: those that fit `query` best; where fewer are found, the beginnings
@@ -86,7 +107,11 @@ pub fn retrieve_to_write(
     let missing = k.saturating_sub(chosen.len());
     if missing > 0 {
         let known: HashSet<&str> = chosen.iter().map(|found| found.hit.document.as_str()).collect();
-        let newest = store.passages(&store.newest(k + known.len())?)?;
+        let newest = candidates(query, k + known.len(), |limit| {
+            Ok(store.newest(limit)?.into_iter().map(|chunk| (chunk, ())).collect())
+        })?;
+        let newest: Vec<i64> = newest.into_iter().map(|(chunk, ())| chunk).collect();
+        let newest = store.passages(&newest)?;
         let others = newest.into_iter().filter(|hit| !known.contains(hit.document.as_str()));
         let others: Vec<Found> =
             others.map(|hit| Found { hit, parts: Parts::default() }).take(missing).collect();
@@ -143,6 +168,13 @@ mod tests {
         assert_eq!(found, ["kettle", "tea"]);
         assert_eq!(chosen(&store, "zeppelin", 2), ["roof", "bees"]);
         assert_eq!(chosen(&store, "kettle", 9).len(), 4);
+        let among = store.passages_of(&["tea".into(), "bees".into()]).unwrap();
+        assert_eq!(among.len(), 2);
+        let query = Query { text: "the kettle", among: Some(&among), ..Query::default() };
+        let settings = RetrieveConfig::default();
+        let found = retrieve_to_write(&store, None, &query, &settings, 4).unwrap();
+        let ids: Vec<String> = found.into_iter().map(|found| found.hit.document).collect();
+        assert_eq!(ids, ["tea", "bees"]);
         let query = Query { text: "zeppelin", ..Query::default() };
         let found = retrieve(&store, None, &query, &RetrieveConfig::default(), 5).unwrap();
         assert!(found.is_empty());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use restpg_edge::ggml::Backend;
 use restpg_edge::gguf::{self, CheckedModel, ModelFile};
-use restpg_edge::llama::{CacheType, Model, Room, Token};
+use restpg_edge::llama::{AdapterSource, CacheType, Model, Room, Token};
 use restpg_edge::lora::{
     self, Adapter, AdapterConfig, Answer, Checkpoint, Design, Example, Exported, Generator,
     Network, Normalizer, Packed, Pass, Projection, WeightType,
@@ -206,6 +206,7 @@ fn llama_cpp_computes_with_an_adapter_what_the_trainer_does() {
         let base = network.loss(&packed, Pass::plain()).unwrap();
 
         let run = |adapter: Option<&Path>| {
+            let adapter = adapter.map(AdapterSource::File);
             let model = Model::load_adapted(runtime(), &path, adapter).unwrap();
             let room = Room { tokens: 256, sequences: 1, batch_tokens: 256, cache: CacheType::F32 };
             let mut session = model.session(room, 1).unwrap();

@@ -16,6 +16,8 @@
 //! - `retrieval`: search by words and by meaning, explained; the index follows the profile
 //! - `metrics`: ROUGE, METEOR and chrF are those of the field's own programs
 //! - `writing`: generate on a tiny model: the contract, prompts, stops, seeds
+//! - `adapters`: adapters of a profile: encrypted, in use, gone back from
+//! - `feedback`: drafts are kept and judged
 //! - `prefixes`: a prompt that was read before is not read again
 //! - `evaluation`: what retrieval and grades are worth, on a small data set
 //! - `judging`: grades read from the logits
@@ -37,11 +39,13 @@
 // A test may panic: that is how it fails.
 #![allow(clippy::unwrap_used)]
 
+mod adapters;
 // These watch processes as Linux shows them.
 #[cfg(target_os = "linux")]
 mod crash;
 mod embedding;
 mod evaluation;
+mod feedback;
 mod forget;
 mod hardware;
 #[cfg(target_os = "linux")]

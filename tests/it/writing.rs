@@ -41,6 +41,7 @@ fn the_object_of_the_contract_is_complete() {
             "adapter",
             "answer",
             "citations",
+            "draft",
             "model",
             "prompt",
             "reasoning",

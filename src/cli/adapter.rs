@@ -1,0 +1,203 @@
+//! `restpg-edge adapter …`, and which adapter a model writes with.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::adapter_arguments::AdapterCommand;
+use super::lora::{self, Base};
+use super::output::megabytes;
+use super::{Context, profile};
+use crate::catalogue::{Manifest, ModelStore};
+use crate::error::{Error, Exit, Explain};
+use crate::gguf;
+use crate::lora::{Design, gguf_bytes};
+use crate::paths::replace;
+use crate::profile::{Adapter, NewAdapter, ProfileStore};
+
+/// The name that stands for no adapter.
+const NONE: &str = "none";
+
+#[derive(Debug, thiserror::Error)]
+enum AdapterError {
+    #[error("the adapter {adapter} belongs to another model than {model}")]
+    OfAnother { adapter: String, model: String },
+    #[error("cannot write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+}
+
+impl Explain for AdapterError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::OfAnother { .. } => "adapter_of_another_model",
+            Self::Write { .. } => "cannot_write",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::OfAnother { .. } => Exit::Usage,
+            Self::Write { .. } => Exit::Failed,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::OfAnother { .. } => Some(
+                "`restpg-edge adapter list` names the model of each; --model chooses one.".into(),
+            ),
+            Self::Write { .. } => None,
+        }
+    }
+}
+
+pub(super) fn run(context: &Context, command: AdapterCommand) -> Result<Option<Exit>, Error> {
+    match command {
+        AdapterCommand::List { user } => list(context, &user)?,
+        AdapterCommand::Show { user, adapter } => show(context, &user, &adapter)?,
+        AdapterCommand::Add { user, model, path } => {
+            add(context, &user, model.as_deref(), &path)?;
+        }
+        AdapterCommand::Use { user, adapter } => {
+            profile::open(context, &user)?.adopt_adapter(&adapter)?;
+            say(context, &user, &adapter, "in use")?;
+        }
+        AdapterCommand::Rollback { user, model } => rollback(context, &user, model.as_deref())?,
+        AdapterCommand::Export { user, adapter, to } => export(context, &user, &adapter, &to)?,
+        AdapterCommand::Remove { user, adapter } => {
+            profile::open(context, &user)?.remove_adapter(&adapter)?;
+            say(context, &user, &adapter, "removed")?;
+        }
+    }
+    Ok(None)
+}
+
+/// The adapter that is asked for, or else the one in use for the model.
+///
+/// # Errors
+/// That there is no such adapter, that it must not be used, or that it is another model's.
+pub(super) fn chosen(
+    store: &ProfileStore,
+    asked_for: Option<&str>,
+    model: &Manifest,
+) -> Result<Option<Adapter>, Error> {
+    match asked_for {
+        Some(NONE) => Ok(None),
+        None => Ok(store.adopted_adapter(&model.sha256)?),
+        Some(id) => {
+            let adapter = store.adapter(id)?;
+            if adapter.base_sha256 == model.sha256 {
+                return Ok(Some(adapter));
+            }
+            let (adapter, model) = (adapter.id, model.name.clone());
+            Err(AdapterError::OfAnother { adapter, model }.into())
+        }
+    }
+}
+
+fn say(context: &Context, user: &str, adapter: &str, state: &str) -> Result<(), Error> {
+    if context.output.json {
+        return context.output.object(&json!({"user": user, "adapter": adapter, "now": state}));
+    }
+    context.output.note(&format!("adapter {adapter}: {state}"));
+    Ok(())
+}
+
+/// The model that an adapter belongs to, by name where it is here.
+fn model_of(context: &Context, adapter: &Adapter) -> Result<String, Error> {
+    let models = ModelStore::new(&context.paths.models).installed()?;
+    let known = models.into_values().find(|model| model.sha256 == adapter.base_sha256);
+    Ok(known.map_or_else(|| adapter.base_sha256.chars().take(12).collect(), |model| model.name))
+}
+
+fn list(context: &Context, user: &str) -> Result<(), Error> {
+    let adapters = profile::open(context, user)?.adapters()?;
+    if context.output.json {
+        return context.output.object(&json!({"user": user, "adapters": adapters}));
+    }
+    if adapters.is_empty() {
+        context.output.note(&format!("{user} has no adapters"));
+    }
+    adapters.iter().try_for_each(|adapter| {
+        let model = model_of(context, adapter)?;
+        let Adapter { id, state, made_at, size_bytes, .. } = adapter;
+        let size = megabytes(*size_bytes);
+        context.output.line(&format!("{id}  {made_at}  {:<9}  {size:>9}  {model}", state.name()))
+    })
+}
+
+fn show(context: &Context, user: &str, id: &str) -> Result<(), Error> {
+    let adapter = profile::open(context, user)?.adapter(id)?;
+    if context.output.json {
+        return context.output.object(&adapter);
+    }
+    let mut lines = vec![
+        format!("adapter    {}", adapter.id),
+        format!("state      {}", adapter.state.name()),
+        format!("model      {}", model_of(context, &adapter)?),
+        format!("made       {}", adapter.made_at),
+        format!("size       {}", megabytes(adapter.size_bytes)),
+        format!("documents  {}", adapter.documents),
+    ];
+    lines.extend(adapter.reason.as_ref().map(|reason| format!("because    {reason}")));
+    lines.extend(adapter.parent.as_ref().map(|parent| format!("parent     {parent}")));
+    lines.push(format!("about      {}", adapter.about));
+    lines.iter().try_for_each(|line| context.output.line(line))
+}
+
+fn add(context: &Context, user: &str, model: Option<&str>, path: &Path) -> Result<(), Error> {
+    let mut store = profile::open(context, user)?;
+    let base = Base::open(context, model)?;
+    let checked = gguf::check(&base.file)?;
+    let design = Design::read(&checked)?;
+    let exported = lora::open_adapter(path, &base.manifest, &design)?;
+    let architecture = checked.hyperparameters.architecture.name();
+    let failed = |source| AdapterError::Write { path: path.to_owned(), source };
+    let content = gguf_bytes(architecture, &exported).map_err(failed)?;
+    let new = NewAdapter {
+        base_sha256: &base.manifest.sha256,
+        about: json!({"origin": "added", "adapter": exported.adapter.config}),
+        content: &content,
+        ..NewAdapter::default()
+    };
+    let id = store.add_adapter(&new)?;
+    if context.output.json {
+        let added = json!({"user": user, "adapter": id, "model": base.manifest.name});
+        return context.output.object(&added);
+    }
+    let size = megabytes(content.len() as u64);
+    context.output.line(&id)?;
+    context.output.note(&format!(
+        "added for {}, {size}; `restpg-edge adapter use --user {user:?} {id}` puts it into use",
+        base.manifest.name
+    ));
+    Ok(())
+}
+
+fn rollback(context: &Context, user: &str, model: Option<&str>) -> Result<(), Error> {
+    let mut store = profile::open(context, user)?;
+    let name = model.unwrap_or(&context.config.model.name);
+    let (model, _) = ModelStore::new(&context.paths.models).resolve(name)?;
+    let (out, back) = store.roll_back_adapter(&model.sha256)?;
+    if context.output.json {
+        let done = json!({"user": user, "model": name, "out_of_use": out, "in_use": back});
+        return context.output.object(&done);
+    }
+    let now = back.map_or("no adapter is in use".into(), |id| format!("{id} is in use again"));
+    context.output.note(&format!("adapter {out} is out of use; {now}"));
+    Ok(())
+}
+
+fn export(context: &Context, user: &str, id: &str, to: &Path) -> Result<(), Error> {
+    let content = profile::open(context, user)?.adapter_content(id)?;
+    let failed = |source| AdapterError::Write { path: to.to_owned(), source };
+    replace(to, &content).map_err(failed)?;
+    if context.output.json {
+        return context.output.object(&json!({"user": user, "adapter": id, "to": to}));
+    }
+    context
+        .output
+        .note("note: the file is not encrypted, and an adapter knows what it learned from");
+    context.output.line(&to.display().to_string())
+}

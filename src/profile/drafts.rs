@@ -1,0 +1,367 @@
+//! The drafts that were written for the person, and what the person made of them.
+//!
+//! A draft that was accepted, or the text that it became, is something the person stands by for a
+//! known request; one that was rejected is not. A draft is derived from the documents whose
+//! passages it was written from, and goes with them. This file does not know how drafts are made.
+
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+use serde::Serialize;
+
+use super::{ProfileError, ProfileStore};
+
+/// What the person made of a draft.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "lowercase")]
+pub enum Verdict {
+    /// It was used as it was.
+    Accepted,
+    /// It became another text.
+    Edited {
+        /// That text.
+        final_text: String,
+    },
+    /// It was of no use.
+    Rejected,
+}
+
+impl Verdict {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Edited { .. } => "edited",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// A draft to keep.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewDraft<'a> {
+    /// What was asked for.
+    pub request: &'a str,
+    /// The kind of text.
+    pub task: &'a str,
+    /// Whom it was for.
+    pub recipient: Option<&'a str>,
+    /// What the model reasoned first.
+    pub reasoning: &'a str,
+    /// What it wrote.
+    pub answer: &'a str,
+    /// The model, by the hash of its file.
+    pub model: &'a str,
+    /// The adapter, by its id.
+    pub adapter: Option<&'a str>,
+    /// The documents that it was written from, by their ids.
+    pub documents: &'a [String],
+}
+
+/// A draft that was kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeptDraft {
+    /// Its id.
+    pub id: String,
+    /// When it was written, in UTC, `YYYY-MM-DDThh:mm:ssZ`.
+    pub written_at: String,
+    /// What was asked for.
+    pub request: String,
+    /// The kind of text.
+    pub task: String,
+    /// Whom it was for.
+    pub recipient: Option<String>,
+    /// What the model reasoned first.
+    pub reasoning: String,
+    /// What it wrote.
+    pub answer: String,
+    /// The model, by the hash of its file.
+    pub model: String,
+    /// The adapter, by its id.
+    pub adapter: Option<String>,
+    /// What the person made of it, where that was told.
+    #[serde(flatten)]
+    pub verdict: Option<Verdict>,
+    /// The documents that it was written from, by their ids.
+    pub documents: Vec<String>,
+}
+
+const COLUMNS: &str = "number, id, written_at, request, task, recipient, reasoning, answer, model, \
+     adapter, verdict, final_text";
+
+impl ProfileStore {
+    /// Keeps a draft and gives its id. Of those that nobody has judged the `kept_max` newest stay.
+    ///
+    /// # Errors
+    /// [`ProfileError::Busy`] or [`ProfileError::Database`].
+    pub fn keep_draft(
+        &mut self,
+        draft: &NewDraft<'_>,
+        kept_max: u32,
+    ) -> Result<String, ProfileError> {
+        self.changed(|transaction| {
+            let id = insert(transaction, draft)?;
+            transaction.execute(
+                "DELETE FROM draft WHERE verdict IS NULL AND number NOT IN
+                 (SELECT number FROM draft WHERE verdict IS NULL ORDER BY number DESC LIMIT ?1)",
+                [kept_max],
+            )?;
+            // One of the documents may have gone while it was written.
+            remove_orphans(transaction)?;
+            Ok(id)
+        })
+    }
+
+    /// All drafts, newest first.
+    ///
+    /// # Errors
+    /// [`ProfileError::Database`].
+    pub fn drafts(&self) -> Result<Vec<KeptDraft>, ProfileError> {
+        let read = || -> rusqlite::Result<Vec<KeptDraft>> {
+            let sql = format!("SELECT {COLUMNS} FROM draft ORDER BY number DESC");
+            let mut statement = self.connection.prepare(&sql)?;
+            let found: Vec<(i64, KeptDraft)> =
+                statement.query_map([], draft)?.collect::<rusqlite::Result<_>>()?;
+            found.into_iter().map(|(number, draft)| self.with_documents(number, draft)).collect()
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    /// The draft with this id, or the newest one.
+    ///
+    /// # Errors
+    /// [`ProfileError::NoSuchDraft`] or [`ProfileError::Database`].
+    pub fn draft(&self, id: Option<&str>) -> Result<KeptDraft, ProfileError> {
+        let read = || -> rusqlite::Result<Option<KeptDraft>> {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM draft WHERE ?1 IS NULL OR id = ?1
+                 ORDER BY number DESC LIMIT 1"
+            );
+            let found = self.connection.query_row(&sql, [id], draft).optional()?;
+            found.map(|(number, draft)| self.with_documents(number, draft)).transpose()
+        };
+        let found = read().map_err(|error| self.failed(error))?;
+        found.ok_or_else(|| self.no_such_draft(id))
+    }
+
+    /// Notes what the person made of the draft with this id, instead of what was noted before.
+    ///
+    /// # Errors
+    /// [`ProfileError::NoSuchDraft`], [`ProfileError::Busy`] or [`ProfileError::Database`].
+    pub fn judge_draft(&mut self, id: &str, verdict: &Verdict) -> Result<(), ProfileError> {
+        let final_text = match verdict {
+            Verdict::Edited { final_text } => Some(final_text.as_str()),
+            Verdict::Accepted | Verdict::Rejected => None,
+        };
+        let changed = self
+            .connection
+            .execute(
+                "UPDATE draft SET verdict = ?2, final_text = ?3 WHERE id = ?1",
+                params![id, verdict.name(), final_text],
+            )
+            .map_err(|error| self.failed(error))?;
+        if changed == 0 { Err(self.no_such_draft(Some(id))) } else { Ok(()) }
+    }
+
+    /// Removes the drafts with these ids, or all of them; how many went.
+    ///
+    /// # Errors
+    /// [`ProfileError::NoSuchDraft`], [`ProfileError::Busy`] or [`ProfileError::Database`]; then
+    /// nothing has changed.
+    pub fn remove_drafts(&mut self, ids: Option<&[String]>) -> Result<usize, ProfileError> {
+        if let Some(ids) = ids {
+            for id in ids {
+                self.draft(Some(id))?;
+            }
+        }
+        self.changed(|transaction| match ids {
+            None => transaction.execute("DELETE FROM draft", []),
+            Some(ids) => {
+                let mut statement = transaction.prepare("DELETE FROM draft WHERE id = ?1")?;
+                ids.iter().map(|id| statement.execute([id])).sum()
+            }
+        })
+    }
+
+    fn no_such_draft(&self, id: Option<&str>) -> ProfileError {
+        ProfileError::NoSuchDraft { user: self.user().to_string(), draft: id.map(str::to_owned) }
+    }
+
+    fn with_documents(&self, number: i64, mut draft: KeptDraft) -> rusqlite::Result<KeptDraft> {
+        draft.documents = self
+            .connection
+            .prepare_cached("SELECT document FROM draft_document WHERE draft = ?1 ORDER BY rank")?
+            .query_map([number], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(draft)
+    }
+}
+
+fn insert(transaction: &Transaction<'_>, draft: &NewDraft<'_>) -> rusqlite::Result<String> {
+    // Unlike a count, it says nothing of how many there were.
+    transaction.execute(
+        "INSERT INTO draft (id, written_at, request, task, recipient, reasoning, answer, model,
+                            adapter)
+         VALUES (lower(hex(randomblob(4))), strftime('%Y-%m-%dT%H:%M:%SZ', 'now'),
+                 ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        params![
+            draft.request,
+            draft.task,
+            draft.recipient,
+            draft.reasoning,
+            draft.answer,
+            draft.model,
+            draft.adapter
+        ],
+    )?;
+    let number = transaction.last_insert_rowid();
+    for (rank, document) in draft.documents.iter().enumerate() {
+        transaction.execute(
+            "INSERT OR IGNORE INTO draft_document (draft, document, rank) VALUES (?1, ?2, ?3)",
+            params![number, document, rank],
+        )?;
+    }
+    transaction.query_row("SELECT id FROM draft WHERE number = ?1", [number], |row| row.get(0))
+}
+
+/// Removes every draft that was written from a document that is there no more; how many they were.
+pub(super) fn remove_orphans(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
+    transaction
+        .prepare_cached(
+            "DELETE FROM draft WHERE number IN
+             (SELECT draft FROM draft_document WHERE document NOT IN (SELECT id FROM document))",
+        )?
+        .execute([])
+}
+
+fn draft(row: &Row<'_>) -> rusqlite::Result<(i64, KeptDraft)> {
+    let verdict: Option<String> = row.get(10)?;
+    let final_text: Option<String> = row.get(11)?;
+    // The table allows no other words than these, and a text with the second alone.
+    let verdict = verdict.map(|verdict| match (verdict.as_str(), final_text) {
+        ("accepted", _) => Verdict::Accepted,
+        ("edited", Some(final_text)) => Verdict::Edited { final_text },
+        _ => Verdict::Rejected,
+    });
+    let draft = KeptDraft {
+        id: row.get(1)?,
+        written_at: row.get(2)?,
+        request: row.get(3)?,
+        task: row.get(4)?,
+        recipient: row.get(5)?,
+        reasoning: row.get(6)?,
+        answer: row.get(7)?,
+        model: row.get(8)?,
+        adapter: row.get(9)?,
+        verdict,
+        documents: Vec::new(),
+    };
+    Ok((row.get(0)?, draft))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paths::Paths;
+    use crate::profile::{Forgetting, NewDocument, NoPassphrase, Selection, Source, Stamp, User};
+
+    fn store() -> (tempfile::TempDir, ProfileStore) {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::resolve(Some(folder.path())).unwrap();
+        let user = User::parse("me").unwrap();
+        let mut store = ProfileStore::open_or_create(&paths, &user, &NoPassphrase).unwrap();
+        for name in ["one", "two"] {
+            let document = NewDocument {
+                key: name.into(),
+                id: Some(name.into()),
+                text: format!("The text called {name}."),
+                ..NewDocument::default()
+            };
+            let stamp = Stamp { size_bytes: 1, modified_ns: 1, reading: String::new() };
+            let source = Source { place: format!("/{name}"), stamp };
+            store.replace_source(&source, &[document], 50).unwrap();
+        }
+        (folder, store)
+    }
+
+    fn keep(store: &mut ProfileStore, answer: &str, documents: &[&str]) -> String {
+        let documents: Vec<String> = documents.iter().map(|id| (*id).to_owned()).collect();
+        let draft = NewDraft {
+            request: "a note",
+            task: "email",
+            answer,
+            model: "00",
+            documents: &documents,
+            ..NewDraft::default()
+        };
+        store.keep_draft(&draft, 3).unwrap()
+    }
+
+    fn answers(store: &ProfileStore) -> Vec<String> {
+        store.drafts().unwrap().into_iter().map(|draft| draft.answer).collect()
+    }
+
+    #[test]
+    fn the_newest_stay_and_those_that_were_judged() {
+        let (_folder, mut store) = store();
+        let first = keep(&mut store, "a", &["two", "one"]);
+        store.judge_draft(&first, &Verdict::Accepted).unwrap();
+        for answer in ["b", "c", "d", "e"] {
+            keep(&mut store, answer, &[]);
+        }
+        assert_eq!(answers(&store), ["e", "d", "c", "a"]);
+        let newest = store.draft(None).unwrap();
+        assert_eq!((newest.answer.as_str(), newest.verdict), ("e", None));
+        let kept = store.draft(Some(&first)).unwrap();
+        assert_eq!(kept.documents, ["two", "one"]);
+        assert_eq!(kept.verdict, Some(Verdict::Accepted));
+    }
+
+    #[test]
+    fn the_last_word_counts() {
+        let (_folder, mut store) = store();
+        let id = keep(&mut store, "a", &[]);
+        let edited = Verdict::Edited { final_text: "A better one.".into() };
+        for verdict in [Verdict::Rejected, edited.clone(), Verdict::Accepted, edited] {
+            store.judge_draft(&id, &verdict).unwrap();
+            assert_eq!(store.draft(Some(&id)).unwrap().verdict, Some(verdict));
+        }
+        let unknown = store.judge_draft("nothing", &Verdict::Accepted).unwrap_err();
+        assert!(matches!(unknown, ProfileError::NoSuchDraft { .. }), "{unknown}");
+        assert!(matches!(
+            store.draft(Some("nothing")).unwrap_err(),
+            ProfileError::NoSuchDraft { .. }
+        ));
+    }
+
+    #[test]
+    fn a_draft_goes_with_a_document_that_it_was_written_from() {
+        let (_folder, mut store) = store();
+        let of_both = keep(&mut store, "of both", &["one", "two"]);
+        store.judge_draft(&of_both, &Verdict::Accepted).unwrap();
+        keep(&mut store, "of the second", &["two"]);
+        let selection = Selection { documents: vec!["one".into()], ..Selection::default() };
+        let dry = Forgetting { dry_run: true, ..Forgetting::default() };
+        assert_eq!(store.forget(&selection, dry).unwrap().drafts, 1);
+        assert_eq!(answers(&store).len(), 2);
+        assert_eq!(store.forget(&selection, Forgetting::default()).unwrap().drafts, 1);
+        assert_eq!(answers(&store), ["of the second"]);
+        let applied = store.remove_sources(&["/two".into()]).unwrap();
+        assert_eq!((applied.removed, applied.drafts_removed), (1, 1));
+        assert!(answers(&store).is_empty());
+        keep(&mut store, "of what is gone", &["one"]);
+        assert!(answers(&store).is_empty());
+    }
+
+    #[test]
+    fn drafts_are_removed_all_or_none() {
+        let (_folder, mut store) = store();
+        let (a, b) = (keep(&mut store, "a", &[]), keep(&mut store, "b", &[]));
+        let mistaken = store.remove_drafts(Some(&[a.clone(), "nothing".into()]));
+        assert!(matches!(mistaken.unwrap_err(), ProfileError::NoSuchDraft { .. }));
+        assert_eq!(answers(&store), ["b", "a"]);
+        assert_eq!(store.remove_drafts(Some(&[a])).unwrap(), 1);
+        assert_eq!(store.draft(None).unwrap().id, b);
+        assert_eq!(store.remove_drafts(None).unwrap(), 1);
+        assert!(matches!(store.draft(None).unwrap_err(), ProfileError::NoSuchDraft { .. }));
+    }
+}

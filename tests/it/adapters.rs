@@ -1,0 +1,127 @@
+//! Adapters of a profile: taken in, encrypted, put into use, gone back from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::support::Home;
+use crate::writing::with_profile;
+
+/// A profile, and the folder of an adapter that was fitted to its default model.
+fn with_adapter() -> (Home, String) {
+    let home = with_profile();
+    let line = |n: usize| {
+        let answer = format!("zzzz {} zzzz", "zyx ".repeat(3 + n % 3));
+        json!({"prompt": format!("letter {n}"), "answers": [{"text": answer}]}).to_string()
+    };
+    let lines: Vec<String> = (0..8).map(line).collect();
+    let data = home.write("letters.jsonl", lines.join("\n").as_bytes());
+    let folder = home.path().join("run").to_str().unwrap().to_owned();
+    let fit = ["lora", "fit", "--data", data.to_str().unwrap(), "--output", &folder];
+    let how = ["--steps", "12", "--learning-rate", "2e-2", "--rank", "4"];
+    home.run(fit.iter().chain(&how)).exits(0);
+    (home, folder)
+}
+
+fn add(home: &Home, path: &str) -> String {
+    let added = home.run(["--json", "adapter", "add", "--user", "me", path]).exits(0).json();
+    added["adapter"].as_str().unwrap().to_owned()
+}
+
+fn write(home: &Home, more: &[&str]) -> Value {
+    let fixed = ["--json", "generate", "--user", "me", "--max-tokens", "16", "--seed", "3"];
+    let request = ["the kettle"];
+    home.run(fixed.iter().chain(more).chain(&request)).exits(0).json()
+}
+
+fn listed(home: &Home) -> Vec<(String, String)> {
+    let said = home.run(["--json", "adapter", "list", "--user", "me"]).exits(0).json();
+    let field = |adapter: &Value, name: &str| adapter[name].as_str().unwrap().to_owned();
+    let adapters = said["adapters"].as_array().unwrap().iter();
+    adapters.map(|adapter| (field(adapter, "id"), field(adapter, "state"))).collect()
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+#[test]
+fn an_adapter_in_use_changes_what_is_written_until_it_is_gone_back_from() {
+    let (home, folder) = with_adapter();
+    let before = write(&home, &[]);
+    assert_eq!(before["adapter"], Value::Null);
+    let id = add(&home, &folder);
+    assert_eq!(write(&home, &[])["answer"], before["answer"]);
+
+    home.run(["adapter", "use", "--user", "me", &id]).exits(0).says(&[&id, "in use"]);
+    let adapted = write(&home, &[]);
+    assert_eq!(adapted["adapter"], id.as_str());
+    // What the base model made of the same prompt is not taken for what the adapter makes of it.
+    assert_eq!(adapted["usage"]["cached_tokens"], 0);
+    let text = |draft: &Value| (draft["reasoning"].clone(), draft["answer"].clone());
+    assert_ne!(text(&adapted), text(&before));
+    assert_eq!(text(&write(&home, &["--adapter", "none"])), text(&before));
+    assert_eq!(text(&write(&home, &["--adapter", &id])), text(&adapted));
+    let newest = home.run(["--json", "drafts", "show", "--user", "me"]).exits(0).json();
+    assert_eq!(newest["adapter"], id.as_str());
+
+    let second = add(&home, &folder);
+    home.run(["adapter", "use", "--user", "me", &second]).exits(0);
+    let mut states = listed(&home);
+    states.sort();
+    let mut expected = [(id.clone(), "retired".to_owned()), (second.clone(), "adopted".to_owned())];
+    expected.sort();
+    assert_eq!(states, expected);
+    let rollback = ["--json", "adapter", "rollback", "--user", "me"];
+    let back = home.run(rollback).exits(0).json();
+    assert_eq!((&back["out_of_use"], &back["in_use"]), (&json!(second), &json!(id)));
+    assert_eq!(home.run(rollback).exits(0).json()["in_use"], Value::Null);
+    home.run(["adapter", "rollback", "--user", "me"]).exits(3).says(&["no adapter"]);
+    assert_eq!(text(&write(&home, &[])), text(&before));
+}
+
+#[test]
+fn an_adapter_lies_encrypted_and_leaves_only_when_it_is_exported() {
+    let (home, folder) = with_adapter();
+    let id = add(&home, &folder);
+    home.run(["adapter", "use", "--user", "me", &id]).exits(0);
+    write(&home, &[]);
+    let plain = fs::read(Path::new(&folder).join("adapter.gguf")).unwrap();
+    let piece = &plain[plain.len() - 64..];
+    for file in files_below(&home.path().join("profiles")) {
+        let bytes = fs::read(&file).unwrap();
+        let is_there = bytes.windows(piece.len()).any(|window| window == piece);
+        assert!(!is_there, "{} holds it in plain", file.display());
+    }
+    let to = home.path().join("mine.gguf");
+    let export = ["adapter", "export", "--user", "me", &id, "--to", to.to_str().unwrap()];
+    home.run(export).exits(0).says(&["not encrypted"]);
+    assert_eq!(fs::read(&to).unwrap(), plain);
+    let shown = home.run(["--json", "adapter", "show", "--user", "me", &id]).exits(0).json();
+    assert_eq!(shown["size_bytes"], plain.len());
+    home.run(["adapter", "show", "--user", "me", &id]).exits(0);
+    home.run(["adapter", "remove", "--user", "me", &id]).exits(0);
+    assert!(listed(&home).is_empty());
+    home.run(["profile", "check", "--user", "me"]).exits(0);
+}
+
+#[test]
+fn an_adapter_of_another_model_is_refused_by_name() {
+    let (home, folder) = with_adapter();
+    let id = add(&home, &folder);
+    let other = ["generate", "--user", "me", "--model", "tiny", "--adapter", &id, "the kettle"];
+    home.run(other).exits(2).says(&[&id, "another model than tiny"]);
+    let elsewhere = ["adapter", "add", "--user", "me", "--model", "tiny", &folder];
+    home.run(elsewhere).exits(4).says(&["another model"]);
+    home.run(["adapter", "use", "--user", "me", "zz"]).exits(3).says(&["zz", "adapter list"]);
+    home.run(["generate", "--user", "me", "--adapter", "zz", "the kettle"]).exits(3);
+    home.run(["generate", "--user", "me", "--no-profile", "--adapter", &id, "x"]).exits(2);
+    let notes = home.path().join("notes/a.md");
+    home.run(["adapter", "add", "--user", "me", notes.to_str().unwrap()]).exits(4);
+}
