@@ -15,7 +15,7 @@ use crate::error::{Exit, Explain};
 
 const DEFAULTS: &str = include_str!("../configs/default.toml");
 const ENVIRONMENT_PREFIX: &str = "RESTPG_";
-/// The one variable that is no setting; it says where the settings lie.
+/// No setting: it says where the settings lie.
 const HOME_VARIABLE: &str = "RESTPG_HOME";
 
 /// All settings. `configs/default.toml` explains each.
@@ -240,9 +240,18 @@ impl Config {
     /// # Errors
     /// [`ConfigError::OutOfRange`] for the first value outside its range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let generate = &self.generate;
-        let GenerateConfig { reasoning_tokens, answer_tokens, temperature, .. } = generate;
-        let GenerateConfig { top_p, min_p, repeat_penalty, repeat_window_tokens, .. } = generate;
+        let GenerateConfig {
+            reasoning: _,
+            reasoning_tokens,
+            answer_tokens,
+            temperature,
+            top_k: _,
+            top_p,
+            min_p,
+            repeat_penalty,
+            repeat_window_tokens,
+            drafts_kept: _,
+        } = &self.generate;
         let tokens = |value: &u32| (1..=1 << 20).contains(value);
         let model = &self.model;
         range(model.threads <= 1024, "model.threads", &model.threads, "from 0 to 1024")?;
@@ -449,8 +458,8 @@ fn coerce(default: &Value, value: &Spanned<DeValue<'_>>) -> Option<Value> {
             let digits = i64::from_str_radix(number.as_str(), number.radix()).ok()?;
             u32::try_from(digits).ok().map(|number| Value::Integer(number.into()))
         }
-        (Value::Float(_), DeValue::Float(number)) => finite(number.as_str()),
-        (Value::Float(_), DeValue::Integer(number)) => finite(number.as_str()),
+        (Value::Float(_), DeValue::Float(text)) => finite(text.as_str()),
+        (Value::Float(_), DeValue::Integer(text)) => finite(text.as_str()),
         _ => None,
     }
 }
@@ -554,8 +563,7 @@ mod tests {
     #[test]
     fn the_environment_wins_over_the_file() {
         let environment = [("RESTPG_RETRIEVE_K", "7"), ("RESTPG_HOME", "/x"), ("PATH", "/bin")];
-        let config = load_with("[retrieve]\nk = 3\n", &environment).unwrap();
-        assert_eq!(config.retrieve.k, 7);
+        assert_eq!(load_with("[retrieve]\nk = 3\n", &environment).unwrap().retrieve.k, 7);
     }
 
     #[test]

@@ -66,8 +66,11 @@ pub(super) fn run(context: &Context, command: AdapterCommand) -> Result<Option<E
         AdapterCommand::Rollback { user, model } => rollback(context, &user, model.as_deref())?,
         AdapterCommand::Export { user, adapter, to } => export(context, &user, &adapter, &to)?,
         AdapterCommand::Remove { user, adapter } => {
-            profile::open(context, &user)?.remove_adapter(&adapter)?;
+            let back = profile::open(context, &user)?.remove_adapter(&adapter)?;
             say(context, &user, &adapter, "removed")?;
+            if let Some(id) = back {
+                context.output.note(&format!("adapter {id}: in use again"));
+            }
         }
     }
     Ok(None)
@@ -87,6 +90,7 @@ pub(super) fn chosen(
         None => Ok(store.adopted_adapter(&model.sha256)?),
         Some(id) => {
             let adapter = store.adapter(id)?;
+            store.require_valid(&adapter)?;
             if adapter.base_sha256 == model.sha256 {
                 return Ok(Some(adapter));
             }

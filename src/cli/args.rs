@@ -115,8 +115,8 @@ pub(super) enum Command {
         restpg-edge drafts list --user me\n  \
         restpg-edge drafts show --user me 5c01aa9e\n  \
         restpg-edge drafts remove --user me --all\n\n\
-        `generate` keeps what it writes in the profile, encrypted, as many as [generate] \
-        drafts_kept says. A draft goes with the documents that it was written from.")]
+        `generate` keeps what it writes in the profile, encrypted: those that \
+        something was said of, and as many others as [generate] drafts_kept says. A draft goes with the documents that it was written from.")]
     Drafts {
         #[command(subcommand)]
         command: DraftsCommand,

@@ -12,7 +12,7 @@ pub(super) enum DraftsCommand {
         #[arg(long, value_name = "U")]
         user: String,
     },
-    /// Print a draft; without an id, the newest
+    /// Print a draft, or the text that it became; without an id, the newest
     Show {
         /// Whose draft
         #[arg(long, value_name = "U")]

@@ -265,10 +265,14 @@ fn keep(context: &Context, store: &mut ProfileStore, draft: &NewDraft<'_>) -> Op
     if kept_max == 0 || draft.answer.is_empty() {
         return None;
     }
-    store
-        .keep_draft(draft, kept_max)
-        .inspect_err(|error| context.output.note(&format!("note: the draft was not kept: {error}")))
-        .ok()
+    match store.keep_draft(draft, kept_max) {
+        Ok(kept) => kept,
+        Err(error) => {
+            let why = Error::from(error).message();
+            context.output.note(&format!("note: the draft was not kept: {why}"));
+            None
+        }
+    }
 }
 
 fn cite(hits: &[Hit]) -> Vec<Citation> {

@@ -7,7 +7,7 @@
 //! content goes, and the one that was in use before it is in use again. This file does not know
 //! what an adapter is made of.
 
-use rusqlite::{OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 
 use super::{ProfileError, ProfileStore};
@@ -69,7 +69,7 @@ pub struct NewAdapter<'a> {
     pub base_sha256: &'a str,
     /// The adapter that its training data came from.
     pub parent: Option<&'a str>,
-    /// The documents that it was trained on, by their ids.
+    /// The documents that it was trained on, by their ids; its parent's count too.
     pub documents: &'a [String],
     /// What else is to be known of it.
     pub about: serde_json::Value,
@@ -150,15 +150,22 @@ impl ProfileStore {
     /// [`ProfileError::NoSuchAdapter`], [`ProfileError::InvalidAdapter`], [`ProfileError::Busy`] or
     /// [`ProfileError::Database`].
     pub fn adopt_adapter(&mut self, id: &str) -> Result<(), ProfileError> {
-        let known = self.adapter(id)?;
-        self.require_valid(&known)?;
-        if known.state == AdapterState::Adopted {
-            return Ok(());
-        }
-        self.changed(|transaction| {
-            retire(transaction, &known.base_sha256)?;
-            set_state(transaction, id, AdapterState::Adopted)
-        })
+        let is_adopted = self.changed(|transaction| {
+            let base: Option<String> = transaction
+                .query_row(
+                    "SELECT base_sha256 FROM adapter WHERE id = ?1 AND state <> 'invalid'",
+                    [id],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            let Some(base) = base else { return Ok(false) };
+            if in_use(transaction, &base)?.as_deref() != Some(id) {
+                retire(transaction, &base)?;
+                set_state(transaction, id, AdapterState::Adopted)?;
+            }
+            Ok(true)
+        })?;
+        if is_adopted { Ok(()) } else { self.require_valid(&self.adapter(id)?) }
     }
 
     /// Takes the adapter of this base out of use and puts the one before it, where there is one,
@@ -170,29 +177,33 @@ impl ProfileStore {
         &mut self,
         base_sha256: &str,
     ) -> Result<(String, Option<String>), ProfileError> {
-        let Some(current) = self.adopted_adapter(base_sha256)? else {
-            return Err(ProfileError::NoAdapterInUse { user: self.user().to_string() });
-        };
-        let before = self.changed(|transaction| {
+        let done = self.changed(|transaction| {
+            let Some(current) = in_use(transaction, base_sha256)? else { return Ok(None) };
             // A candidate again: going back once more must not find it.
-            set_state(transaction, &current.id, AdapterState::Candidate)?;
-            adopt_the_last(transaction, base_sha256)
+            set_state(transaction, &current, AdapterState::Candidate)?;
+            Ok(Some((current, adopt_the_last(transaction, base_sha256)?)))
         })?;
-        Ok((current.id, before))
+        done.ok_or_else(|| ProfileError::NoAdapterInUse { user: self.user().to_string() })
     }
 
-    /// Removes an adapter for good.
+    /// Removes an adapter for good; where it was in use, the one before it is in use again: its id.
     ///
     /// # Errors
     /// [`ProfileError::NoSuchAdapter`], [`ProfileError::Busy`] or [`ProfileError::Database`].
-    pub fn remove_adapter(&mut self, id: &str) -> Result<(), ProfileError> {
-        self.adapter(id)?;
+    pub fn remove_adapter(&mut self, id: &str) -> Result<Option<String>, ProfileError> {
+        let known = self.adapter(id)?;
         self.changed(|transaction| {
-            transaction.execute("DELETE FROM adapter WHERE id = ?1", [id]).map(|_| ())
+            let was_in_use = in_use(transaction, &known.base_sha256)?.as_deref() == Some(id);
+            transaction.execute("DELETE FROM adapter WHERE id = ?1", [id])?;
+            if was_in_use { adopt_the_last(transaction, &known.base_sha256) } else { Ok(None) }
         })
     }
 
-    fn require_valid(&self, known: &Adapter) -> Result<(), ProfileError> {
+    /// That an adapter may be used.
+    ///
+    /// # Errors
+    /// [`ProfileError::InvalidAdapter`].
+    pub fn require_valid(&self, known: &Adapter) -> Result<(), ProfileError> {
         if known.state != AdapterState::Invalid {
             return Ok(());
         }
@@ -202,22 +213,6 @@ impl ProfileStore {
 
     fn no_such_adapter(&self, id: &str) -> ProfileError {
         ProfileError::NoSuchAdapter { user: self.user().to_string(), adapter: id.to_owned() }
-    }
-
-    /// Changes something in one transaction.
-    pub(super) fn changed<T>(
-        &mut self,
-        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, ProfileError> {
-        let result = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .and_then(|transaction| {
-                let value = change(&transaction)?;
-                transaction.commit()?;
-                Ok(value)
-            });
-        result.map_err(|error| self.failed(error))
     }
 }
 
@@ -238,6 +233,12 @@ fn insert(transaction: &Transaction<'_>, id: &str, new: &NewAdapter<'_>) -> rusq
             )?
             .execute(params![id, document])?;
     }
+    // What its parent learned from, it has learned from too.
+    transaction.execute(
+        "INSERT OR IGNORE INTO adapter_document (adapter, document)
+         SELECT ?1, document FROM adapter_document WHERE adapter = ?2",
+        params![id, new.parent],
+    )?;
     invalidate_orphans(transaction).map(|_| ())
 }
 
@@ -249,6 +250,17 @@ fn set_state(transaction: &Transaction<'_>, id: &str, state: AdapterState) -> ru
             params![id, state.name()],
         )
         .map(|_| ())
+}
+
+/// The adapter of this base that is in use.
+fn in_use(transaction: &Transaction<'_>, base_sha256: &str) -> rusqlite::Result<Option<String>> {
+    transaction
+        .query_row(
+            "SELECT id FROM adapter WHERE base_sha256 = ?1 AND state = 'adopted'",
+            [base_sha256],
+            |row| row.get(0),
+        )
+        .optional()
 }
 
 /// Takes the adapter of this base out of use.
@@ -305,7 +317,7 @@ pub(super) fn invalidate(
     let reason = format!("it was trained on document {document}, which has gone");
     let invalidated: Vec<String> = transaction
         .prepare_cached(
-            "UPDATE adapter SET state = 'invalid', reason = ?2
+            "UPDATE adapter SET state = 'invalid', reason = ?2, about = '{}'
              WHERE state <> 'invalid'
              AND id IN (SELECT adapter FROM adapter_document WHERE document = ?1)
              RETURNING id",
@@ -324,8 +336,7 @@ pub(super) fn invalidate(
 }
 
 /// Marks every adapter invalid that was trained on a document that is there no more; how many were
-/// not yet. A document that was only edited, in a
-/// file of the same name, keeps its id.
+/// not yet. A document that was only edited, in a file of the same name, keeps its id.
 pub(super) fn invalidate_orphans(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
     let gone: Vec<String> = transaction
         .prepare_cached(
@@ -447,7 +458,10 @@ mod tests {
         assert_eq!(store.roll_back_adapter("base").unwrap(), ("b".into(), Some("a".into())));
         assert_eq!(store.roll_back_adapter("base").unwrap(), ("a".into(), None));
         assert_eq!(states(&store, ["a", "b", "c"]), [Candidate; 3]);
-        store.remove_adapter("b").unwrap();
+        store.adopt_adapter("a").unwrap();
+        store.adopt_adapter("b").unwrap();
+        assert_eq!(store.remove_adapter("b").unwrap().as_deref(), Some("a"));
+        assert_eq!(store.remove_adapter("c").unwrap(), None);
         assert!(matches!(store.adapter("b").unwrap_err(), ProfileError::NoSuchAdapter { .. }));
     }
 
@@ -465,6 +479,10 @@ mod tests {
         assert_eq!(forgotten.adapters_adopted, ["old"]);
         assert_eq!(store.adapter("old").unwrap().state, AdapterState::Adopted);
         assert_eq!(store.adapter("new").unwrap().size_bytes, 0);
+        let child =
+            NewAdapter { base_sha256: "base", parent: Some("old"), ..NewAdapter::default() };
+        let child = store.add_adapter(&child).unwrap();
+        assert_eq!(store.adapter(&child).unwrap().documents, 1);
         for refused in [store.adapter_content("new").map(|_| ()), store.adopt_adapter("new")] {
             assert!(matches!(refused.unwrap_err(), ProfileError::InvalidAdapter { .. }));
         }

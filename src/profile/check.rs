@@ -12,7 +12,7 @@ use super::{ProfileError, ProfileStore};
 const FAULTS_SHOWN: usize = 20;
 
 /// What must not be found, and how it is said where it is.
-const CONTRADICTIONS: [(&str, &str); 7] = [
+const CONTRADICTIONS: [(&str, &str); 8] = [
     (
         "SELECT count(*) FROM chunk
          WHERE NOT EXISTS (SELECT 1 FROM chunk_text WHERE chunk_text.rowid = chunk.number)",
@@ -41,6 +41,11 @@ const CONTRADICTIONS: [(&str, &str); 7] = [
     (
         "SELECT count(*) FROM draft_document WHERE document NOT IN (SELECT id FROM document)",
         "drafts that were written from documents that are not there",
+    ),
+    (
+        "SELECT count(*) FROM adapter WHERE (state = 'invalid') =
+         EXISTS (SELECT 1 FROM adapter_content WHERE adapter_content.adapter = adapter.id)",
+        "adapters without what they are, or that should have lost it",
     ),
     // Numbers of 16 bits.
     (

@@ -89,7 +89,8 @@ const COLUMNS: &str = "number, id, written_at, request, task, recipient, reasoni
      adapter, verdict, final_text";
 
 impl ProfileStore {
-    /// Keeps a draft and gives its id. Of those that nobody has judged the `kept_max` newest stay.
+    /// Keeps a draft and gives its id; `None` where a document or the adapter that it was written
+    /// from has gone meanwhile. Of those that nobody has judged the `kept_max` newest stay.
     ///
     /// # Errors
     /// [`ProfileError::Busy`] or [`ProfileError::Database`].
@@ -97,7 +98,8 @@ impl ProfileStore {
         &mut self,
         draft: &NewDraft<'_>,
         kept_max: u32,
-    ) -> Result<String, ProfileError> {
+    ) -> Result<Option<String>, ProfileError> {
+        self.require_file()?;
         self.changed(|transaction| {
             let id = insert(transaction, draft)?;
             transaction.execute(
@@ -105,9 +107,10 @@ impl ProfileStore {
                  (SELECT number FROM draft WHERE verdict IS NULL ORDER BY number DESC LIMIT ?1)",
                 [kept_max],
             )?;
-            // One of the documents may have gone while it was written.
             remove_orphans(transaction)?;
-            Ok(id)
+            transaction
+                .query_row("SELECT id FROM draft WHERE id = ?1", [id], |row| row.get(0))
+                .optional()
         })
     }
 
@@ -223,12 +226,15 @@ fn insert(transaction: &Transaction<'_>, draft: &NewDraft<'_>) -> rusqlite::Resu
     transaction.query_row("SELECT id FROM draft WHERE number = ?1", [number], |row| row.get(0))
 }
 
-/// Removes every draft that was written from a document that is there no more; how many they were.
+/// Removes every draft that was written from a document that is there no more, or with an adapter
+/// that had learned from one; how many they were. A document that was only edited, in a file of the
+/// same name, keeps its id, and the draft stays.
 pub(super) fn remove_orphans(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
     transaction
         .prepare_cached(
             "DELETE FROM draft WHERE number IN
-             (SELECT draft FROM draft_document WHERE document NOT IN (SELECT id FROM document))",
+             (SELECT draft FROM draft_document WHERE document NOT IN (SELECT id FROM document))
+             OR adapter IN (SELECT id FROM adapter WHERE state = 'invalid')",
         )?
         .execute([])
 }
@@ -293,7 +299,7 @@ mod tests {
             documents: &documents,
             ..NewDraft::default()
         };
-        store.keep_draft(&draft, 3).unwrap()
+        store.keep_draft(&draft, 3).unwrap().unwrap_or_default()
     }
 
     fn answers(store: &ProfileStore) -> Vec<String> {
@@ -348,7 +354,19 @@ mod tests {
         let applied = store.remove_sources(&["/two".into()]).unwrap();
         assert_eq!((applied.removed, applied.drafts_removed), (1, 1));
         assert!(answers(&store).is_empty());
-        keep(&mut store, "of what is gone", &["one"]);
+        assert_eq!(keep(&mut store, "of what is gone", &["one"]), "");
+        assert!(answers(&store).is_empty());
+    }
+
+    #[test]
+    fn a_draft_goes_with_what_its_adapter_learned_from() {
+        let (_folder, mut store) = store();
+        store.record_adapter("learned", &["one".into()]).unwrap();
+        let draft = NewDraft { answer: "a", adapter: Some("learned"), ..NewDraft::default() };
+        assert!(store.keep_draft(&draft, 3).unwrap().is_some());
+        let selection = Selection { documents: vec!["one".into()], ..Selection::default() };
+        assert_eq!(store.forget(&selection, Forgetting::default()).unwrap().drafts, 1);
+        assert_eq!(store.keep_draft(&draft, 3).unwrap(), None);
         assert!(answers(&store).is_empty());
     }
 

@@ -1,10 +1,10 @@
 //! Forgetting: documents go, with everything that was derived from them, in one transaction.
 //!
 //! Passages, index entries, vectors and signatures go with their document, and every prompt that a
-//! model has read, and the drafts that were written from it; adapters that learned from it become invalid; sources that are left without a
-//! document go too, so that not even the names of the files stay. The hash of each text is
-//! remembered, so that the next ingest does not bring it back. Near copies in files that are read
-//! again count as other texts.
+//! model has read, and the drafts that were written from it; adapters that learned from it become
+//! invalid; sources that are left without a document go too, so that not even the names of the files
+//! stay. The hash of each text is remembered, so that the next ingest does not bring it back. Near
+//! copies in files that are read again count as other texts.
 
 use std::collections::BTreeSet;
 use std::path::{Path, is_separator};

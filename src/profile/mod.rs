@@ -30,6 +30,7 @@ mod search;
 mod setting;
 mod sources;
 mod store;
+mod transaction;
 mod user;
 mod vectors;
 

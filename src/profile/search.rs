@@ -129,20 +129,28 @@ impl ProfileStore {
         read().map_err(|error| self.failed(error))
     }
 
-    /// The numbers of the passages of these documents.
+    /// The numbers of the passages of all documents that were written before `before`
+    /// (`YYYY-MM-DD`; `None`: whenever) or have no date, but for those of `except`.
     ///
     /// # Errors
     /// [`ProfileError::Database`].
-    pub fn passages_of(&self, documents: &[String]) -> Result<HashSet<i64>, ProfileError> {
+    pub fn passages_before(
+        &self,
+        before: Option<&str>,
+        except: &[String],
+    ) -> Result<HashSet<i64>, ProfileError> {
+        let except: HashSet<&str> = except.iter().map(String::as_str).collect();
         let read = || -> rusqlite::Result<HashSet<i64>> {
             let mut statement = self.connection.prepare_cached(
-                "SELECT chunk.number FROM chunk
-                 JOIN document ON document.number = chunk.document WHERE document.id = ?1",
+                "SELECT chunk.number, document.id FROM chunk
+                 JOIN document ON document.number = chunk.document
+                 WHERE document.date IS NULL OR ?1 IS NULL OR document.date < ?1",
             )?;
+            let mut rows = statement.query([before])?;
             let mut passages = HashSet::new();
-            for document in documents {
-                for passage in statement.query_map([document], |row| row.get(0))? {
-                    passages.insert(passage?);
+            while let Some(row) = rows.next()? {
+                if !except.contains(row.get_ref(1)?.as_str()?) {
+                    passages.insert(row.get(0)?);
                 }
             }
             Ok(passages)

@@ -20,7 +20,7 @@ pub use index::{Embed, update_index};
 use crate::config::RetrieveConfig;
 use crate::profile::{Hit, ProfileError, ProfileStore, Vectors};
 
-/// More passages than there are; SQLite counts so far.
+/// More passages than there are.
 const ALL: usize = i32::MAX as usize;
 
 /// What passages are looked for.
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(found, ["kettle", "tea"]);
         assert_eq!(chosen(&store, "zeppelin", 2), ["roof", "bees"]);
         assert_eq!(chosen(&store, "kettle", 9).len(), 4);
-        let among = store.passages_of(&["tea".into(), "bees".into()]).unwrap();
+        let among = store.passages_before(Some("2004-01-01"), &["kettle".into()]).unwrap();
         assert_eq!(among.len(), 2);
         let query = Query { text: "the kettle", among: Some(&among), ..Query::default() };
         let settings = RetrieveConfig::default();

@@ -6,4 +6,4 @@ mod overlap;
 mod pairs;
 
 pub use overlap::{Overlaps, leaked};
-pub use pairs::{Dropped, Origin, Pair, PairRules, Pairs, WhyDropped, pairs};
+pub use pairs::{Dropped, Origin, Pair, PairRules, Pairs, Shown, WhyDropped, pairs};

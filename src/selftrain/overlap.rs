@@ -12,15 +12,15 @@ use crate::metrics::words;
 /// As many words in a row are no coincidence.
 const QUOTED_WORDS: usize = 6;
 /// A run that stands in more texts than this is a formula of the writer's (a greeting, a
-/// signature), and no quotation.
-const FORMULA_TEXTS: usize = 4;
+/// signature), and no quotation. Versions of one form letter are fewer.
+const FORMULA_TEXTS: usize = 200;
 
 /// Texts by the runs of words in them.
 #[derive(Debug, Default)]
 pub struct Overlaps {
-    /// The texts that each run stands in.
+    /// The texts that each run stands in; none for formulas.
     texts: HashMap<u64, Vec<u32>>,
-    /// Distinct runs of each text.
+    /// Distinct runs of each text that are no formulas.
     runs: Vec<usize>,
 }
 
@@ -35,6 +35,11 @@ impl Overlaps {
                 overlaps.texts.entry(run).or_default().push(number as u32);
             }
         }
+        for texts in overlaps.texts.values_mut().filter(|texts| texts.len() > FORMULA_TEXTS) {
+            for text in std::mem::take(texts) {
+                overlaps.runs[text as usize] -= 1;
+            }
+        }
         overlaps
     }
 
@@ -42,15 +47,16 @@ impl Overlaps {
     /// formulas do not count. A text of these is among them itself.
     #[must_use]
     pub fn related(&self, text: &str, share: f64) -> Vec<usize> {
-        let own = runs(text, QUOTED_WORDS);
         let mut counts: HashMap<u32, usize> = HashMap::new();
-        for texts in own.iter().filter_map(|run| self.texts.get(run)) {
-            if texts.len() <= FORMULA_TEXTS {
-                texts.iter().for_each(|&text| *counts.entry(text).or_default() += 1);
-            }
+        let mut own = 0;
+        for run in runs(text, QUOTED_WORDS) {
+            let texts = self.texts.get(&run).map_or(&[][..], Vec::as_slice);
+            let is_formula = texts.is_empty() && self.texts.contains_key(&run);
+            own += usize::from(!is_formula);
+            texts.iter().for_each(|&text| *counts.entry(text).or_default() += 1);
         }
         let is_related = |&(text, shared): &(u32, usize)| {
-            let shorter = self.runs[text as usize].min(own.len());
+            let shorter = self.runs[text as usize].min(own);
             shared as f64 >= share * shorter as f64
         };
         let mut related: Vec<usize> =
@@ -113,11 +119,22 @@ mod tests {
     }
 
     #[test]
-    fn formulas_are_no_quotations() {
-        let signed = |text: &str| format!("{text} Yours in haste from the allotments by the river");
-        let texts: Vec<String> = ["one", "two", "three", "four", "five"].map(signed).to_vec();
-        let overlaps = Overlaps::of(texts.iter().map(String::as_str));
-        assert!(overlaps.related(&texts[0], 0.2).len() <= 1);
+    fn versions_of_a_letter_are_related_and_formulas_are_not() {
+        let version = |n: usize| REPORT.replace("Sunday", &format!("day{n}"));
+        let letters: Vec<String> = (0..12).map(version).collect();
+        let overlaps = Overlaps::of(letters.iter().map(String::as_str));
+        assert_eq!(overlaps.related(&letters[0], 0.2).len(), 12);
+
+        let words = |n: usize| (0..30).map(|word| format!("w{n}x{word} ")).collect::<String>();
+        let signed = |n: usize| {
+            format!(
+                "{} Yours in haste from the allotments by the river where the bees are",
+                words(n)
+            )
+        };
+        let letters: Vec<String> = (0..=FORMULA_TEXTS).map(signed).collect();
+        let overlaps = Overlaps::of(letters.iter().map(String::as_str));
+        assert_eq!(overlaps.related(&letters[0], 0.2), [0]);
     }
 
     #[test]

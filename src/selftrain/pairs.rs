@@ -4,9 +4,10 @@
 //! Each document that is long enough is once the wanted text. What is asked for is what it answers:
 //! the subject of a mail with the mail that it replies to, the title of a note or post; where it has
 //! none, the model has to write the request. A draft that was accepted, and the text that an edited
-//! one became, count too. What may be shown beside the request is what was
-//! dated before, and never the text itself, what quotes it, or what it quotes. The newest texts are
-//! held out: they are never trained on, and decide whether an adapter may be adopted.
+//! one became, count too. What may be shown beside the request is what was dated before, but never
+//! the text itself nor what has a fifth of its runs of words in common with it. The newest texts are
+//! held out: neither they nor what is related to them is trained on or shown there, and they decide
+//! whether an adapter may be adopted.
 //!
 //! This file knows no model and no store.
 
@@ -53,10 +54,21 @@ pub struct Pair {
     pub recipient: Option<String>,
     /// When, `YYYY-MM-DD`.
     pub date: Option<String>,
-    /// The documents that may be shown beside the request.
-    pub shown: Vec<String>,
+    /// The documents that it is made of, by their ids: itself, or those of the draft.
+    pub documents: Vec<String>,
+    /// What may be shown beside the request.
+    pub shown: Shown,
     /// Whether it is never trained on.
     pub held_out: bool,
+}
+
+/// Documents that may be shown: those that were written before a day or have no date, but for some.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The day, `YYYY-MM-DD`; `None`: whenever.
+    pub before: Option<String>,
+    /// Those that are not, by their ids.
+    pub except: Vec<String>,
 }
 
 /// Where a wanted text is from.
@@ -88,8 +100,11 @@ pub enum WhyDropped {
     TooLong,
     /// Nothing may be shown beside its request: it is the first, or all before it is related to it.
     NothingBefore,
-    /// It quotes a text that is held out, or is quoted there.
+    /// It has much in common with a text that is held out.
     RelatedToHeldOut,
+    /// It has much in common with an older one that is trained on: a draft that was sent and taken
+    /// in again.
+    Repeated,
 }
 
 /// Pairs, oldest first, and what became of the other documents.
@@ -112,65 +127,119 @@ const CONTEXT_CHARS_MAX: usize = 1200;
 /// edited.
 #[must_use]
 pub fn pairs(documents: &[Document], drafts: &[KeptDraft], rules: &PairRules) -> Pairs {
-    let library = Library::of(documents);
-    let mut wanted: Vec<Pair> = documents.iter().map(of_document).collect();
+    let tasks = tasks();
+    let mut wanted: Vec<Pair> =
+        documents.iter().map(|document| of_document(document, &tasks)).collect();
     wanted.extend(drafts.iter().filter_map(of_draft));
-    // Without a date a text is as old as none.
-    wanted.sort_by(|a, b| (&a.date, &a.origin).cmp(&(&b.date, &b.origin)));
+    // Without a date a text is as old as none. A draft comes before what was sent of it.
+    wanted.sort_by(|a, b| (&a.date, &b.origin).cmp(&(&b.date, &a.origin)));
+    let texts = Texts::of(&wanted);
     let mut made = Pairs::default();
-    let mut related_to: Vec<Vec<usize>> = Vec::new();
-    for mut pair in wanted {
-        let related = library.overlaps.related(&pair.output, RELATED_SHARE);
-        pair.shown = library.shown(&pair, &related);
-        match unfit(&pair, rules) {
-            None => {
-                made.pairs.push(pair);
-                related_to.push(related);
-            }
+    let mut fit: Vec<(usize, Pair)> = Vec::new();
+    for (place, mut pair) in wanted.iter().cloned().enumerate() {
+        pair.shown = texts.shown(place, &[]);
+        match unfit(&pair, rules).or_else(|| texts.nothing(&pair.shown)) {
+            None => fit.push((place, pair)),
             Some(why) => made.dropped.push(Dropped { origin: pair.origin, why }),
         }
     }
-    hold_out(&mut made, &library, &related_to, rules);
+    let held_out = (fit.len() as f64 * rules.held_out_share).ceil() as usize;
+    let first = fit.len().saturating_sub(held_out.max(rules.held_out_min));
+    let tail = fit.split_off(first);
+    let near_tail: HashSet<usize> =
+        tail.iter().flat_map(|(place, _)| texts.related[*place].iter().copied()).collect();
+    let kept_away: Vec<usize> = near_tail.iter().copied().collect();
+    let mut trained_on: HashSet<usize> = HashSet::new();
+    for (place, mut pair) in fit {
+        pair.shown = texts.shown(place, &kept_away);
+        let is_repeated = texts.related[place].iter().any(|other| trained_on.contains(other));
+        let why = match () {
+            () if near_tail.contains(&place) => Some(WhyDropped::RelatedToHeldOut),
+            () if is_repeated => Some(WhyDropped::Repeated),
+            () => texts.nothing(&pair.shown),
+        };
+        match why {
+            Some(why) => made.dropped.push(Dropped { origin: pair.origin, why }),
+            None => {
+                trained_on.insert(place);
+                made.pairs.push(pair);
+            }
+        }
+    }
+    made.pairs.extend(tail.into_iter().map(|(_, pair)| Pair { held_out: true, ..pair }));
     made
 }
 
-/// The documents that may be shown.
-struct Library<'d> {
-    documents: &'d [Document],
-    overlaps: Overlaps,
+/// All texts, oldest first, and what each has to do with the others.
+struct Texts<'w> {
+    wanted: &'w [Pair],
+    /// Of each text the places of those that have much in common with it, itself among them.
+    related: Vec<Vec<usize>>,
 }
 
-impl<'d> Library<'d> {
-    fn of(documents: &'d [Document]) -> Self {
-        let overlaps = Overlaps::of(documents.iter().map(|document| document.text.as_str()));
-        Self { documents, overlaps }
-    }
-
-    /// What was dated before the text of `pair`, and has nothing to do with it. Without a date a
-    /// text is shown for all, and is shown all.
-    fn shown(&self, pair: &Pair, related: &[usize]) -> Vec<String> {
-        let is_shown = |(number, document): &(usize, &Document)| {
-            let before = match (&document.date, &pair.date) {
-                (Some(theirs), Some(own)) => theirs < own,
-                _ => true,
-            };
-            let is_itself = matches!(&pair.origin, Origin::Document(id) if *id == document.id);
-            before && !is_itself && !related.contains(number)
+impl<'w> Texts<'w> {
+    fn of(wanted: &'w [Pair]) -> Self {
+        let overlaps = Overlaps::of(wanted.iter().map(|pair| pair.output.as_str()));
+        let related = |(place, pair): (usize, &Pair)| {
+            let mut related = overlaps.related(&pair.output, RELATED_SHARE);
+            // Too short to have a run.
+            if !related.contains(&place) {
+                related.push(place);
+            }
+            related
         };
-        let shown = self.documents.iter().enumerate().filter(is_shown);
-        shown.map(|(_, document)| document.id.clone()).collect()
+        Self { wanted, related: wanted.iter().enumerate().map(related).collect() }
+    }
+
+    /// What may be shown for the text at `place`, which is nothing of `kept_away`.
+    fn shown(&self, place: usize, kept_away: &[usize]) -> Shown {
+        let before = self.wanted[place].date.clone();
+        let candidates = self.related[place].iter().chain(kept_away);
+        let mut except: Vec<String> = candidates
+            .filter_map(|&other| self.document(other))
+            .filter(|(_, date)| is_before(*date, before.as_deref()))
+            .map(|(id, _)| id.to_owned())
+            .collect();
+        except.sort_unstable();
+        except.dedup();
+        Shown { before, except }
+    }
+
+    /// That nothing is left to be shown.
+    fn nothing(&self, shown: &Shown) -> Option<WhyDropped> {
+        let left = (0..self.wanted.len())
+            .filter_map(|place| self.document(place))
+            .filter(|(_, date)| is_before(*date, shown.before.as_deref()))
+            .take(shown.except.len() + 1)
+            .count();
+        (left <= shown.except.len()).then_some(WhyDropped::NothingBefore)
+    }
+
+    /// The id and date of the document at `place`; drafts are never shown.
+    fn document(&self, place: usize) -> Option<(&str, Option<&str>)> {
+        let pair = &self.wanted[place];
+        match &pair.origin {
+            Origin::Document(id) => Some((id, pair.date.as_deref())),
+            Origin::Draft(_) => None,
+        }
     }
 }
 
-fn of_document(document: &Document) -> Pair {
+/// Without a date a text is shown for all, and is shown all.
+fn is_before(date: Option<&str>, before: Option<&str>) -> bool {
+    date.zip(before).is_none_or(|(date, before)| date < before)
+}
+
+fn of_document(document: &Document, tasks: &[(String, &'static str)]) -> Pair {
     Pair {
         origin: Origin::Document(document.id.clone()),
         request: request(document),
         output: document.text.clone(),
-        task: task(document).to_owned(),
+        task: task(document, tasks).to_owned(),
         recipient: document.recipient.clone(),
         date: document.date.clone(),
-        shown: Vec::new(),
+        documents: vec![document.id.clone()],
+        shown: Shown::default(),
         held_out: false,
     }
 }
@@ -189,7 +258,8 @@ fn of_draft(draft: &KeptDraft) -> Option<Pair> {
         task: draft.task.clone(),
         recipient: draft.recipient.clone(),
         date: draft.written_at.get(..DATE_BYTES).map(str::to_owned),
-        shown: Vec::new(),
+        documents: draft.documents.clone(),
+        shown: Shown::default(),
         held_out: false,
     })
 }
@@ -199,7 +269,6 @@ fn unfit(pair: &Pair, rules: &PairRules) -> Option<WhyDropped> {
     match words(&pair.output).len() {
         count if count < rules.words_min => Some(WhyDropped::TooShort),
         count if count > rules.words_max => Some(WhyDropped::TooLong),
-        _ if pair.shown.is_empty() => Some(WhyDropped::NothingBefore),
         _ => None,
     }
 }
@@ -222,41 +291,13 @@ fn request(document: &Document) -> Option<String> {
     }
 }
 
-fn task(document: &Document) -> &'static str {
-    let of_kind = |name: &&str| {
-        Task::named(name).is_some_and(|task| task.kind.as_deref() == Some(&document.kind))
-    };
-    Task::names().find(of_kind).unwrap_or("free")
+/// The kinds of documents that are those of a task.
+fn tasks() -> Vec<(String, &'static str)> {
+    Task::names().filter_map(|name| Some((Task::named(name)?.kind?, name))).collect()
 }
 
-/// Marks the newest pairs. What is trained on is not related to them, and is not shown them.
-fn hold_out(made: &mut Pairs, library: &Library<'_>, related_to: &[Vec<usize>], rules: &PairRules) {
-    let count = made.pairs.len();
-    let share = (count as f64 * rules.held_out_share).ceil() as usize;
-    let first = count.saturating_sub(share.max(rules.held_out_min));
-    made.pairs[first..].iter_mut().for_each(|pair| pair.held_out = true);
-    let ids: HashSet<String> = made.pairs[first..]
-        .iter()
-        .filter_map(|pair| match &pair.origin {
-            Origin::Document(id) => Some(id.clone()),
-            Origin::Draft(_) => None,
-        })
-        .collect();
-    let is_held_out = |number: &usize| ids.contains(&library.documents[*number].id);
-    for (mut pair, related) in std::mem::take(&mut made.pairs).into_iter().zip(related_to) {
-        if !pair.held_out {
-            pair.shown.retain(|document| !ids.contains(document));
-        }
-        let why = if !pair.held_out && related.iter().any(is_held_out) {
-            WhyDropped::RelatedToHeldOut
-        } else if pair.shown.is_empty() {
-            WhyDropped::NothingBefore
-        } else {
-            made.pairs.push(pair);
-            continue;
-        };
-        made.dropped.push(Dropped { origin: pair.origin, why });
-    }
+fn task(document: &Document, tasks: &[(String, &'static str)]) -> &'static str {
+    tasks.iter().find(|(kind, _)| *kind == document.kind).map_or("free", |(_, name)| name)
 }
 
 #[cfg(test)]
@@ -273,6 +314,32 @@ mod tests {
             recipient: None,
             text: text.into(),
             context: None,
+        }
+    }
+
+    /// The documents that may be shown for a pair.
+    fn shown(pair: &Pair, documents: &[Document]) -> Vec<String> {
+        let may = |document: &&Document| {
+            is_before(document.date.as_deref(), pair.shown.before.as_deref())
+                && !pair.shown.except.contains(&document.id)
+        };
+        documents.iter().filter(may).map(|document| document.id.clone()).collect()
+    }
+
+    /// A draft of the seventh of January.
+    fn draft(id: &str, verdict: Option<Verdict>) -> KeptDraft {
+        KeptDraft {
+            id: id.into(),
+            written_at: "2024-01-07T10:00:00Z".into(),
+            request: format!("a note {id}"),
+            task: "email".into(),
+            recipient: None,
+            reasoning: String::new(),
+            answer: text(&format!("{id}w"), 30),
+            model: "00".into(),
+            adapter: None,
+            verdict,
+            documents: Vec::new(),
         }
     }
 
@@ -297,15 +364,12 @@ mod tests {
     fn only_what_came_before_is_shown() {
         let made = pairs(&diary(12), &[], &PairRules::default());
         let first = &made.pairs[0];
-        assert_eq!(
-            (&first.origin, first.shown.as_slice()),
-            (&of("day-1"), &["day-0".to_owned()][..])
-        );
+        assert_eq!((&first.origin, shown(first, &diary(12))), (&of("day-1"), vec!["day-0".into()]));
         assert_eq!(first.request.as_deref(), Some("About day-1"));
         let why = WhyDropped::NothingBefore;
         assert_eq!(made.dropped, [Dropped { origin: of("day-0"), why }]);
         let last = made.pairs.last().unwrap();
-        assert_eq!((&last.origin, last.shown.len()), (&of("day-11"), 11));
+        assert_eq!((&last.origin, shown(last, &diary(12)).len()), (&of("day-11"), 11));
     }
 
     #[test]
@@ -333,8 +397,9 @@ mod tests {
         assert_eq!(made.pairs.len(), 5);
         for pair in &made.pairs {
             let held_out = made.pairs.iter().filter(|pair| pair.held_out).count();
-            assert_eq!(pair.shown.len(), if pair.held_out { 4 } else { 4 - held_out });
-            assert!(pair.shown.iter().all(|id| of(id) != pair.origin));
+            let shown = shown(pair, &documents);
+            assert_eq!(shown.len(), if pair.held_out { 4 } else { 4 - held_out });
+            assert!(shown.iter().all(|id| of(id) != pair.origin));
         }
     }
 
@@ -345,8 +410,9 @@ mod tests {
         documents.push(document("old", Some("2023-01-01"), &format!("{quoted} {}", text("o", 20))));
         let made = pairs(&documents, &[], &PairRules::default());
         let newest = made.pairs.iter().find(|pair| pair.origin == of("day-11")).unwrap();
-        assert!(!newest.shown.contains(&"old".to_owned()));
-        assert_eq!(newest.shown.len(), 11);
+        let beside = shown(newest, &documents);
+        assert!(!beside.contains(&"old".to_owned()));
+        assert_eq!(beside.len(), 11);
         let later = diary(13).pop().unwrap();
         documents.push(document("new", Some("2024-02-01"), &quoted.replace("d11x3 ", "")));
         documents.push(later);
@@ -367,7 +433,7 @@ mod tests {
         let made = pairs(&documents, &[], &PairRules::default());
         let why = |id: &str| made.dropped.iter().find(|it| it.origin == of(id)).unwrap().why;
         assert_eq!((why("note"), why("book")), (WhyDropped::TooShort, WhyDropped::TooLong));
-        assert!(made.pairs.last().unwrap().shown.contains(&"book".to_owned()));
+        assert!(shown(made.pairs.last().unwrap(), &documents).contains(&"book".to_owned()));
     }
 
     #[test]
@@ -390,19 +456,6 @@ mod tests {
 
     #[test]
     fn what_the_person_stands_by_counts_and_what_they_rejected_does_not() {
-        let draft = |id: &str, verdict: Option<Verdict>| KeptDraft {
-            id: id.into(),
-            written_at: "2024-01-07T10:00:00Z".into(),
-            request: format!("a note {id}"),
-            task: "email".into(),
-            recipient: None,
-            reasoning: String::new(),
-            answer: text(&format!("{id}w"), 30),
-            model: "00".into(),
-            adapter: None,
-            verdict,
-            documents: Vec::new(),
-        };
         let final_text = text("sent", 33);
         let drafts = [
             draft("a", Some(Verdict::Accepted)),
@@ -414,9 +467,34 @@ mod tests {
         let of_drafts: Vec<&Pair> =
             made.pairs.iter().filter(|pair| matches!(pair.origin, Origin::Draft(_))).collect();
         assert_eq!(of_drafts.len(), 2);
-        assert_eq!(of_drafts[0].request.as_deref(), Some("a note a"));
-        assert_eq!(of_drafts[1].output, final_text);
+        assert_eq!(of_drafts[1].request.as_deref(), Some("a note a"));
+        assert_eq!(of_drafts[0].output, final_text);
         // Those of the days before.
-        assert_eq!(of_drafts[0].shown.len(), 6);
+        assert_eq!(shown(of_drafts[0], &diary(12)).len(), 6);
+    }
+
+    #[test]
+    fn a_draft_that_was_sent_and_taken_in_again_counts_once() {
+        let draft = draft("a", Some(Verdict::Accepted));
+        let mut documents = diary(20);
+        documents.push(document("sent", Some("2024-01-07"), &draft.answer));
+        let made = pairs(&documents, std::slice::from_ref(&draft), &PairRules::default());
+        let dropped = made.dropped.iter().find(|dropped| dropped.origin == of("sent")).unwrap();
+        assert_eq!(dropped.why, WhyDropped::Repeated);
+        assert!(made.pairs.iter().any(|pair| pair.origin == Origin::Draft("a".into())));
+        // Where the draft is among the newest, its copy is not trained on.
+        let old = document("copy", Some("2023-01-02"), &draft.answer);
+        let documents: Vec<Document> = diary(7).into_iter().chain([old]).collect();
+        let rules = PairRules { held_out_min: 1, held_out_share: 0.0, ..PairRules::default() };
+        let made = pairs(&documents, &[draft], &rules);
+        assert!(made.pairs.last().unwrap().held_out);
+        assert_eq!(made.pairs.last().unwrap().origin, of("day-6"));
+        let rules = PairRules { held_out_min: 2, ..rules };
+        let made = pairs(&documents, &[self::draft("a", Some(Verdict::Accepted))], &rules);
+        let dropped = made.dropped.iter().find(|dropped| dropped.origin == of("copy")).unwrap();
+        assert!(matches!(dropped.why, WhyDropped::RelatedToHeldOut | WhyDropped::NothingBefore));
+        for pair in made.pairs.iter().filter(|pair| !pair.held_out) {
+            assert!(!shown(pair, &documents).contains(&"copy".to_owned()));
+        }
     }
 }
