@@ -80,6 +80,11 @@ fn device() -> Backend {
     }
 }
 
+/// How far a slope may be from the difference of two losses: devices round products otherwise.
+fn tolerance() -> f64 {
+    if std::env::var_os("RESTPG_TEST_DEVICE").is_some() { 2e-2 } else { 2e-3 }
+}
+
 fn with_network(model: &Gguf, test: impl FnOnce(&Network<'_>, Adapter)) {
     let home = Home::new();
     let path = home.write("model.gguf", &model.to_bytes());
@@ -145,7 +150,7 @@ fn gradients_are_the_slopes_of_the_loss() {
                     for direction in [along, random] {
                         let expected = dot(gradient, &direction);
                         let found = slope(range.clone(), &direction, 0.02);
-                        let allowed = 2e-3 * expected.abs() + 2e-3 * length + 2e-5;
+                        let allowed = tolerance() * (expected.abs() + length) + 2e-5;
                         assert!(
                             (found - expected).abs() < allowed,
                             "{name} {}.{:?} {matrix}: {found} by differences, {expected}, length \
