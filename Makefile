@@ -40,6 +40,7 @@ bench: tools ## Every benchmark, with what each is compared with; two hours
 	cargo bench --locked --bench memory
 	cargo bench --locked --bench ingest
 	cargo bench --locked --bench retrieval
+	cargo bench --locked --bench training
 
 tools: ## Install what the build needs and this machine lacks
 	@.ci/tools
