@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use restpg_edge::ggml::Backend;
 use restpg_edge::llama::Runtime;
 use serde_json::Value;
 
@@ -190,5 +191,13 @@ fn wait(child: &mut Child, command: &Command) -> Option<i32> {
             panic!("{command:?} did not end within {PATIENCE:?}");
         }
         thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The processor, or the device that RESTPG_TEST_DEVICE names.
+pub fn device() -> Backend {
+    match std::env::var("RESTPG_TEST_DEVICE") {
+        Ok(name) => Backend::device(&name, 2).unwrap(),
+        Err(_) => Backend::cpu(2).unwrap(),
     }
 }
