@@ -4,6 +4,10 @@
 //! of another type than there, is an error with its line and column. Values are parsed once and
 //! range-checked once, here. This module knows nothing of what the settings do.
 
+mod retrieve;
+mod reward;
+mod train;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +16,10 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 use crate::error::{Exit, Explain};
+
+pub use retrieve::RetrieveConfig;
+pub use reward::RewardConfig;
+pub use train::{OnBattery, TrainConfig};
 
 const DEFAULTS: &str = include_str!("../configs/default.toml");
 const ENVIRONMENT_PREFIX: &str = "RESTPG_";
@@ -32,6 +40,8 @@ pub struct Config {
     pub judge: JudgeConfig,
     /// What their scores are made of.
     pub reward: RewardConfig,
+    /// How a model learns from the person.
+    pub train: TrainConfig,
     /// What is looked up in the profile.
     pub retrieve: RetrieveConfig,
     /// How writings are taken in.
@@ -84,41 +94,6 @@ pub struct SampleConfig {
 #[allow(missing_docs)]
 pub struct JudgeConfig {
     pub model: String,
-}
-
-/// `[reward]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct RewardConfig {
-    pub judge_weight: f32,
-    pub style_weight: f32,
-    pub originality_weight: f32,
-}
-
-/// `[retrieve]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct RetrieveConfig {
-    pub k: u32,
-    pub embedder: String,
-    pub candidates: u32,
-    pub rrf_constant: u32,
-    pub lexical_weight: f32,
-    pub dense_weight: f32,
-    pub diversity: f32,
-    pub recency_weight: f32,
-    pub same_recipient_weight: f32,
-    pub same_kind_weight: f32,
-}
-
-impl Default for RetrieveConfig {
-    /// What configs/default.toml says.
-    fn default() -> Self {
-        let section = defaults().remove("retrieve").and_then(|section| section.try_into().ok());
-        section.expect("configs/default.toml is checked by a test")
-    }
 }
 
 /// `[ingest]`.
@@ -308,6 +283,7 @@ impl Config {
         )?;
         self.sample.check()?;
         self.reward.check()?;
+        self.train.check()?;
         self.retrieve.check()?;
         let ingest = &self.ingest;
         range(
@@ -343,54 +319,6 @@ impl SampleConfig {
         range((1..=128).contains(drafts), "sample.drafts_at_once", drafts, "from 1 to 128")?;
         let mib = &self.cache_mib_max;
         range((1..=1 << 20).contains(mib), "sample.cache_mib_max", mib, "from 1 to 1048576")
-    }
-}
-
-impl RewardConfig {
-    fn check(&self) -> Result<(), ConfigError> {
-        for (key, weight) in [
-            ("reward.judge_weight", self.judge_weight),
-            ("reward.style_weight", self.style_weight),
-            ("reward.originality_weight", self.originality_weight),
-        ] {
-            range((0.0..=100.0).contains(&weight), key, &weight, "from 0 to 100")?;
-        }
-        Ok(())
-    }
-}
-
-impl RetrieveConfig {
-    fn check(&self) -> Result<(), ConfigError> {
-        range(self.k <= 100, "retrieve.k", &self.k, "from 0 to 100")?;
-        range(
-            (1..=1000).contains(&self.candidates),
-            "retrieve.candidates",
-            &self.candidates,
-            "from 1 to 1000",
-        )?;
-        range(
-            self.rrf_constant <= 10_000,
-            "retrieve.rrf_constant",
-            &self.rrf_constant,
-            "from 0 to 10000",
-        )?;
-        range(
-            (0.0..1.0).contains(&self.diversity),
-            "retrieve.diversity",
-            &self.diversity,
-            "from 0 to below 1",
-        )?;
-        for (key, weight) in [
-            ("retrieve.lexical_weight", self.lexical_weight),
-            ("retrieve.dense_weight", self.dense_weight),
-            ("retrieve.recency_weight", self.recency_weight),
-            ("retrieve.same_recipient_weight", self.same_recipient_weight),
-            ("retrieve.same_kind_weight", self.same_kind_weight),
-        ] {
-            range((0.0..=100.0).contains(&weight), key, &weight, "from 0 to 100")?;
-        }
-        let found_by_something = self.lexical_weight > 0.0 || self.dense_weight > 0.0;
-        range(found_by_something, "retrieve.lexical_weight", &0, "above 0 where dense_weight is 0")
     }
 }
 

@@ -21,6 +21,8 @@
 //! - [`generate`]: reasoning, then answer, as events
 //! - [`metrics`]: how near a text comes to another, or to a person's style
 //! - [`reward`]: how good an answer is
+//! - [`statistics`]: means with their intervals
+//! - [`perplexity`]: how well a model predicts a text
 //! - [`selftrain`]: what a model can learn from a person
 //! - [`evaluate`]: systems side by side on people's held-out writing
 //! - [`tune`]: the weight types that this machine runs fastest
@@ -50,6 +52,8 @@ pub mod prompt;
 pub mod generate;
 pub mod metrics;
 pub mod reward;
+pub mod statistics;
+pub mod perplexity;
 pub mod selftrain;
 pub mod evaluate;
 pub mod tune;

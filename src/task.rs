@@ -47,6 +47,12 @@ impl Task {
         Some(task)
     }
 
+    /// The task of no kind.
+    #[must_use]
+    pub fn free() -> Self {
+        Self::named("free").unwrap_or_else(|| unreachable!("configs/tasks has the task free"))
+    }
+
     /// What the model is asked to write.
     #[must_use]
     pub fn instruct(&self, request: &str) -> String {

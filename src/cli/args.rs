@@ -10,6 +10,7 @@ use super::adapter_arguments::AdapterCommand;
 use super::drafts_arguments::{DraftsCommand, FeedbackArguments};
 use super::lora_arguments::LoraCommand;
 use super::profile_arguments::ProfileCommand;
+use super::train_arguments::TrainArguments;
 use crate::evaluate::System;
 use crate::ingest::Kind;
 use crate::task::Task;
@@ -102,6 +103,18 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: AdapterCommand,
     },
+    /// Teach the model to write like you, on your own writing; adopt what is proved to be better
+    #[command(after_help = "Examples:\n  \
+        restpg-edge train --user me --dry-run\n  \
+        restpg-edge train --user me\n  \
+        restpg-edge train --user me --resume\n  \
+        restpg-edge train show --user me --round 1\n\n\
+        Self-training (REST-PG, arXiv 2501.04167): the model writes drafts for what you once wrote, \
+        each is compared with your own text, and a small adapter is fitted to the best ones, round by \
+        round. Your newest texts are held out: an adapter is adopted only where it writes them better \
+        than what is in use. Ctrl-C stops and keeps what is done. [train] in the settings has the \
+        rest. Everything stays in the profile, encrypted.")]
+    Train(TrainArguments),
     /// Say what became of a draft: used as it was, edited, or of no use
     #[command(after_help = "Examples:\n  \
         restpg-edge feedback --user me --accept\n  \

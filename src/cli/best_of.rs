@@ -166,6 +166,8 @@ impl BestOf<'_> {
                 judge: grades.as_ref().map(|grades| grades[place]),
                 style: distance.map(style_score),
                 originality: (!texts.is_empty()).then_some(originality),
+                // What the person would have written is what nobody knows.
+                ..Parts::default()
             }
         };
         Ok(drafts.iter().enumerate().map(parts).collect())

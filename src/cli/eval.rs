@@ -9,10 +9,11 @@ use super::interrupt::{self, INTERRUPT};
 use crate::catalogue::ModelStore;
 use crate::embedding::NamedEmbedder;
 use crate::error::{Error, Exit, Explain};
-use crate::evaluate::{self, Interval, Plan, Report, System};
+use crate::evaluate::{self, Plan, Report, System};
 use crate::llama::{Model, Runtime, physical_cores};
 use crate::paths::Paths;
 use crate::reward::Judge;
+use crate::statistics::Interval;
 
 /// No place for the profiles of the people that are measured on.
 #[derive(Debug, thiserror::Error)]

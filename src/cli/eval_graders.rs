@@ -7,10 +7,9 @@ use super::args::EvalArguments;
 use super::interrupt::INTERRUPT;
 use crate::embedding::NamedEmbedder;
 use crate::error::{Error, Exit};
-use crate::evaluate::{
-    self, GraderRow, GradersPlan, GradersReport, Interval, ORDERED, Person, Text,
-};
+use crate::evaluate::{self, GraderRow, GradersPlan, GradersReport, ORDERED, Person, Text};
 use crate::reward::Judge;
+use crate::statistics::Interval;
 
 /// Longer texts are cut: judges with a short context must hold several and a rubric.
 const WORDS_MAX: usize = 150;

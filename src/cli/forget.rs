@@ -110,6 +110,9 @@ fn summary(forgotten: &Forgotten, is_dry_run: bool) -> String {
     if *drafts > 0 {
         summary.push_str(&format!("\n{drafts} drafts that were written from them go too"));
     }
+    if forgotten.runs > 0 {
+        summary.push_str(&format!("\n{} runs of training on them go too", forgotten.runs));
+    }
     if !forgotten.adapters_invalidated.is_empty() {
         let names = forgotten.adapters_invalidated.join(", ");
         let verb = if is_dry_run { "would become" } else { "are now" };

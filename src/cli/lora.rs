@@ -61,7 +61,7 @@ fn fit(context: &Context, arguments: &FitArguments) -> Result<Option<Exit>, Erro
         0 => physical_cores(),
         threads => threads,
     };
-    let backend = backend(arguments, threads)?;
+    let backend = backend(arguments.device.as_deref(), threads, &Runtime::start()?)?;
     let kind = arguments.weights.unwrap_or_else(|| WeightType::for_backend(&backend));
     let origin = Origin {
         config: config(arguments, examples.len(), kind),
@@ -101,11 +101,12 @@ fn fit(context: &Context, arguments: &FitArguments) -> Result<Option<Exit>, Erro
         &network,
         &mut run,
         Data { examples: &examples, held_out: &held_out },
-        &path,
         Pauses {
             checkpoint_steps: arguments.checkpoint_every,
             held_out_steps: arguments.measure_every,
+            patience: arguments.patience,
         },
+        &mut |run| run.write(&path),
         &|| INTERRUPT.load(Ordering::Relaxed),
         &mut |event| story.hear(event),
     );
@@ -144,7 +145,7 @@ fn finish(
     let architecture = checked.hyperparameters.architecture.name();
     let base_sha256 = Some(run.origin.model_sha256.clone());
     let steps = run.step;
-    let exported = Exported { adapter: run.adapter, base_sha256 };
+    let exported = Exported { adapter: run.best_adapter(), base_sha256 };
     lora::write_gguf(&adapter, architecture, &exported)?;
     let loss = |point: Option<&lora::Point>| point.map(|(_, loss)| *loss);
     let (before, after) = (loss(run.held_out.first()), loss(run.held_out.last()));
@@ -294,18 +295,23 @@ fn longest_pass<'e>(examples: impl Iterator<Item = &'e Example>, pass_rows: usiz
 }
 
 /// The device that was asked for, or a graphics card where there is one.
-fn backend(arguments: &FitArguments, threads: u32) -> Result<Backend, Error> {
-    if let Some(name) = &arguments.device {
+pub(super) fn backend(
+    device: Option<&str>,
+    threads: u32,
+    runtime: &Runtime,
+) -> Result<Backend, Error> {
+    if let Some(name) = device {
         return Ok(Backend::device(name, threads)?);
     }
-    let card = devices(&Runtime::start()?).into_iter().find(|device| device.kind.takes_layers());
+    let card = devices(runtime).into_iter().find(|device| device.kind.takes_layers());
     Ok(match card {
         Some(card) => Backend::device(&card.name, threads)?,
         None => Backend::cpu(threads)?,
     })
 }
 
-fn available_bytes(context: &Context, backend: &Backend) -> u64 {
+/// The memory that fitting may take.
+pub(super) fn available_bytes(context: &Context, backend: &Backend) -> u64 {
     let free = if backend.is_cpu() {
         super::fit::available_bytes(&context.config)
     } else {
@@ -427,8 +433,8 @@ fn read_adapter(from: &Path, design: &Design) -> Result<Exported, LoraError> {
         return lora::read_gguf(from, design);
     }
     if let Some(run) = Checkpoint::read(&from.join(CHECKPOINT), design)? {
-        let base_sha256 = Some(run.origin.model_sha256);
-        return Ok(Exported { adapter: run.adapter, base_sha256 });
+        let adapter = run.best_adapter();
+        return Ok(Exported { adapter, base_sha256: Some(run.origin.model_sha256) });
     }
     Ok(Exported { adapter: lora::read_peft(from, design)?, base_sha256: None })
 }

@@ -117,6 +117,10 @@ pub(super) struct FitArguments {
     /// Steps between measurements of the held-out loss
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub measure_every: u64,
+    /// End after N measurements in a row that were no better than the best, and take the adapter of
+    /// the best; 0 never
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub patience: usize,
 }
 
 #[derive(Debug, Args)]

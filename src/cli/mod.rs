@@ -22,15 +22,21 @@ mod interrupt;
 mod logs;
 mod lora;
 mod lora_arguments;
+mod manners;
 mod model;
 mod model_tune;
 mod output;
+mod power;
 mod profile;
 mod profile_arguments;
 mod protect;
 mod retrieval;
 mod search;
 mod secrets;
+mod train;
+mod train_arguments;
+mod train_plan;
+mod train_show;
 mod watch;
 
 use std::ffi::OsString;
@@ -125,6 +131,7 @@ fn dispatch(arguments: Arguments, output: Output, started: Instant) -> Result<Op
         Command::Adapter { command } => adapter::run(&context, command),
         Command::Drafts { command } => drafts::run(&context, command),
         Command::Feedback(arguments) => drafts::feedback(&context, arguments),
+        Command::Train(arguments) => train::run(context, arguments),
         Command::Eval(arguments) => eval::run(&context, arguments),
         Command::Generate(arguments) => generate::run(context, arguments),
         Command::Completions { .. } | Command::Man | Command::ReadSources { .. } => Ok(None),

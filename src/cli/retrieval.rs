@@ -83,6 +83,11 @@ pub(super) fn index_after_ingest(context: &Context, store: &mut ProfileStore) {
     }
 }
 
+/// Whether the embedding model of the settings is here.
+pub(super) fn is_pulled(context: &Context) -> Result<bool, Error> {
+    Ok(embedder_sha256(context)?.is_some())
+}
+
 /// What tells the chosen embedder from others; `None` where none is chosen or it has not been
 /// pulled.
 fn embedder_sha256(context: &Context) -> Result<Option<String>, Error> {

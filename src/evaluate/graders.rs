@@ -12,12 +12,12 @@ use serde::Serialize;
 
 use super::Person;
 use super::dataset::sample;
-use super::statistics::{Interval, macro_mean, mean};
 use crate::error::Error;
 use crate::llama::LlamaError;
 use crate::metrics::{StyleProfile, chrf, cosine, meteor, rouge};
 use crate::retrieve::Embed;
 use crate::reward::{Case, Judge, Verdict};
+use crate::statistics::{Interval, macro_mean, mean};
 
 /// Who grades.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

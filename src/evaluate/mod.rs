@@ -5,12 +5,8 @@
 
 mod dataset;
 mod graders;
-mod perplexity;
 mod retrieval;
-mod statistics;
 
 pub use dataset::{DatasetError, HeldOut, Person, read_people};
 pub use graders::{Grader, GraderRow, GradersPlan, GradersReport, ORDERED, Text, evaluate_graders};
-pub use perplexity::{NEUTRAL_TEXT, log_likelihoods, perplexity, perplexity_ratio};
 pub use retrieval::{Comparison, Outcome, Plan, Report, System, TaskRow, evaluate_retrieval};
-pub use statistics::Interval;

@@ -12,7 +12,6 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::dataset::sample;
-use super::statistics::{Interval, macro_mean, mean};
 use super::{HeldOut, Person};
 use crate::config::RetrieveConfig;
 use crate::error::Error;
@@ -21,6 +20,7 @@ use crate::paths::Paths;
 use crate::profile::{Hit, NoPassphrase, ProfileStore, Source, Stamp, User, Vectors};
 use crate::prompt::{self, Parts};
 use crate::retrieve::{Embed, Query, retrieve_to_write, update_index};
+use crate::statistics::{Interval, macro_mean, mean};
 use crate::task::Task;
 
 /// Ways to choose passages.
@@ -190,9 +190,7 @@ pub fn evaluate_retrieval(
 }
 
 fn task(name: &str) -> Task {
-    Task::named(name)
-        .or_else(|| Task::named("free"))
-        .unwrap_or_else(|| unreachable!("configs/tasks has the task free"))
+    Task::named(name).unwrap_or_else(Task::free)
 }
 
 /// Profiles of people, built when they are first needed.

@@ -42,6 +42,8 @@ pub struct Checkpoint {
     pub batches: Vec<Point>,
     /// The held-out losses that were measured, the first before any step.
     pub held_out: Vec<Point>,
+    /// The adapter's values where the held-out loss was lowest, in a run that may end early.
+    pub best: Option<Vec<f32>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,13 +58,50 @@ struct Head {
 const FORMAT: u32 = 1;
 const KEY: &str = "restpg_edge";
 const PARTS: [&str; 3] = ["adapter", "moments.first", "moments.second"];
+const BEST: &str = "best";
 
 impl Checkpoint {
+    /// The adapter where the held-out loss was lowest; where none was measured, the last one.
+    #[must_use]
+    pub fn best_adapter(&self) -> Adapter {
+        let values = self.best.as_ref().unwrap_or(&self.adapter.values).clone();
+        Adapter { values, ..self.adapter.clone() }
+    }
+
+    /// After a held-out loss was measured: keeps the values aside where it is the lowest so far.
+    pub(super) fn note_best(&mut self) {
+        let lowest = |points: &[Point]| points.iter().map(|(_, loss)| *loss).reduce(f64::min);
+        let Some(((_, last), before)) = self.held_out.split_last() else { return };
+        if lowest(before).is_none_or(|best| *last < best) {
+            self.best = Some(self.adapter.values.clone());
+        }
+    }
+
+    /// Whether the last `patience` measurements were no better than the best before them.
+    pub(super) fn has_stopped_learning(&self, patience: usize) -> bool {
+        let loss = |point: &Point| point.1;
+        let Some(place) = self.held_out.len().checked_sub(patience).filter(|_| patience > 0) else {
+            return false;
+        };
+        let (before, last) = self.held_out.split_at(place);
+        let best = before.iter().map(loss).reduce(f64::min);
+        best.is_some_and(|best| last.iter().all(|point| point.1 >= best))
+    }
+
     /// Writes it to `path`.
     ///
     /// # Errors
     /// [`LoraError::Write`]; what was at `path` is still there then.
     pub fn write(&self, path: &Path) -> Result<(), LoraError> {
+        let failed = |source| LoraError::Write { path: path.to_owned(), source };
+        replace(path, &self.to_bytes().map_err(failed)?).map_err(failed)
+    }
+
+    /// It as the bytes of a safetensors file.
+    ///
+    /// # Errors
+    /// None that memory gives.
+    pub fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let head = Head {
             format: FORMAT,
             step: self.step,
@@ -70,17 +109,16 @@ impl Checkpoint {
             batches: self.batches.clone(),
             held_out: self.held_out.clone(),
         };
-        let failed = |source| LoraError::Write { path: path.to_owned(), source };
-        let head = serde_json::to_string(&head).map_err(|error| failed(error.into()))?;
+        let head = serde_json::to_string(&head)?;
         let parts = [&self.adapter.values, &self.moments.first, &self.moments.second];
-        let views = PARTS.into_iter().zip(parts).map(|(name, part)| {
+        let best = self.best.iter().map(|values| (BEST, values));
+        let views = PARTS.into_iter().zip(parts).chain(best).map(|(name, part)| {
             let view = TensorView::new(Dtype::F32, vec![part.len()], le_bytes(part));
             view.map(|view| (name, view))
         });
-        let views: Vec<_> = views.collect::<Result<_, _>>().map_err(|_| failed(broken()))?;
+        let views: Vec<_> = views.collect::<Result<_, _>>().map_err(|_| broken())?;
         let metadata = HashMap::from([(KEY.to_owned(), head)]);
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(|_| failed(broken()))?;
-        replace(path, &bytes).map_err(failed)
+        safetensors::serialize(views, Some(metadata)).map_err(|_| broken())
     }
 
     /// Reads the one at `path`; `None` where there is none.
@@ -94,12 +132,18 @@ impl Checkpoint {
             Err(source) => return Err(LoraError::Read { path: path.to_owned(), source }),
         };
         let other = || LoraError::NoCheckpoint { path: path.to_owned() };
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|_| other())?;
-        let head = metadata.metadata().as_ref().and_then(|all| all.get(KEY)).ok_or_else(other)?;
-        let head: Head = serde_json::from_str(head).map_err(|_| other())?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|_| other())?;
+        Self::from_bytes(&bytes, design).ok_or_else(other).map(Some)
+    }
+
+    /// What [`Self::to_bytes`] gave; `None` for other bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8], design: &Design) -> Option<Self> {
+        let (_, metadata) = SafeTensors::read_metadata(bytes).ok()?;
+        let head = metadata.metadata().as_ref().and_then(|all| all.get(KEY))?;
+        let head: Head = serde_json::from_str(head).ok()?;
+        let tensors = SafeTensors::deserialize(bytes).ok()?;
         if head.format != FORMAT || !(1..=RANK_MAX).contains(&head.origin.config.adapter.rank) {
-            return Err(other());
+            return None;
         }
         let mut adapter = Adapter::zero(head.origin.config.adapter.clone(), design);
         let part = |name: &str| -> Option<Vec<f32>> {
@@ -108,13 +152,11 @@ impl Checkpoint {
             fits.then(|| floats(tensor.data()))
         };
         let [values, first, second] = PARTS.map(part);
-        let (Some(values), Some(first), Some(second)) = (values, first, second) else {
-            return Err(other());
-        };
-        adapter.values = values;
-        let moments = Moments { first, second };
+        let best = part(BEST);
+        adapter.values = values?;
+        let moments = Moments { first: first?, second: second? };
         let Head { step, origin, batches, held_out, .. } = head;
-        Ok(Some(Self { origin, step, adapter, moments, batches, held_out }))
+        Some(Self { origin, step, adapter, moments, batches, held_out, best })
     }
 }
 

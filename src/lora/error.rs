@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::error::{Exit, Explain};
+use crate::error::{Error, Exit, Explain};
 use crate::ggml::GgmlError;
 use crate::gguf::GgufError;
 
@@ -94,6 +94,9 @@ pub enum LoraError {
         /// Which, from 1.
         step: u64,
     },
+    /// A checkpoint could not be kept where the caller keeps them.
+    #[error("{0}")]
+    NotKept(Box<Error>),
     /// Somebody asked to stop.
     #[error("stopped")]
     Stopped,
@@ -114,6 +117,7 @@ impl Explain for LoraError {
             Self::Settings { .. } => "bad_settings",
             Self::Memory { .. } => "out_of_memory",
             Self::NotFinite { .. } => "not_finite",
+            Self::NotKept(error) => error.inner().kind(),
             Self::Stopped => "interrupted",
         }
     }
@@ -132,6 +136,7 @@ impl Explain for LoraError {
             | Self::Read { .. }
             | Self::Memory { .. }
             | Self::NotFinite { .. } => Exit::Failed,
+            Self::NotKept(error) => error.inner().exit(),
             Self::Stopped => Exit::Interrupted,
         }
     }
@@ -140,6 +145,7 @@ impl Explain for LoraError {
         match self {
             Self::Gguf(error) => error.help(),
             Self::Ggml(error) => error.help(),
+            Self::NotKept(error) => error.inner().help(),
             Self::Model { .. } => {
                 Some("Models of the llama, qwen2, qwen3 and gemma3 families can be trained.".into())
             }

@@ -1,6 +1,5 @@
 //! The run: examples in random order, several packed into a pass, several passes into a step.
 
-use std::path::Path;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -79,6 +78,8 @@ pub struct Pauses {
     pub checkpoint_steps: u64,
     /// Steps between measurements of the held-out loss.
     pub held_out_steps: u64,
+    /// The run ends after so many measurements in a row that were no better than the best; 0 never.
+    pub patience: usize,
 }
 
 /// A hash of what is trained on, so that a run is only taken up with the same.
@@ -108,29 +109,32 @@ pub fn begin(origin: Origin, network: &Network<'_>) -> Checkpoint {
     let adapter = Adapter::new(config.adapter.clone(), network.design(), config.seed);
     let moments = Moments::new(adapter.values.len());
     let (batches, held_out) = (Vec::new(), Vec::new());
-    Checkpoint { origin, step: 0, adapter, moments, batches, held_out }
+    Checkpoint { origin, step: 0, adapter, moments, batches, held_out, best: None }
 }
 
-/// Goes on with `run` until it is done, or `is_stopped` says so; the checkpoint at `path` is then
-/// that of the last whole step.
+/// Where checkpoints go.
+pub type Keep<'k> = dyn FnMut(&Checkpoint) -> Result<(), LoraError> + 'k;
+
+/// Goes on with `run` until it is done, or `is_stopped` says so; what was kept last is then the last
+/// whole step.
 ///
 /// # Errors
 /// [`LoraError::Stopped`] where it was stopped; [`LoraError::NotFinite`] where the loss left the
-/// numbers: the checkpoint is the last good one. Others as they come.
+/// numbers: what was kept is the last good step. Others as they come.
 pub fn fit(
     network: &Network<'_>,
     run: &mut Checkpoint,
     data: Data<'_>,
-    path: &Path,
     pauses: Pauses,
+    keep: &mut Keep<'_>,
     is_stopped: &dyn Fn() -> bool,
     tell: &mut dyn FnMut(Event),
 ) -> Result<(), LoraError> {
-    let ended = advance(network, run, data, path, pauses, is_stopped, tell);
+    let ended = advance(network, run, data, pauses, keep, is_stopped, tell);
     match &ended {
-        // The weights that led there are not worth keeping, nor what could not be written.
-        Err(LoraError::NotFinite { .. } | LoraError::Write { .. }) => ended,
-        Err(_) => run.write(path).and(ended),
+        // The weights that led there are not worth keeping, nor what could not be kept.
+        Err(LoraError::NotFinite { .. } | LoraError::Write { .. } | LoraError::NotKept(_)) => ended,
+        Err(_) => keep(run).and(ended),
         Ok(()) => ended,
     }
 }
@@ -139,8 +143,8 @@ fn advance(
     network: &Network<'_>,
     run: &mut Checkpoint,
     data: Data<'_>,
-    path: &Path,
     pauses: Pauses,
+    keep: &mut Keep<'_>,
     is_stopped: &dyn Fn() -> bool,
     tell: &mut dyn FnMut(Event),
 ) -> Result<(), LoraError> {
@@ -148,17 +152,21 @@ fn advance(
     let steps = run.origin.config.steps;
     loop {
         let is_last = run.step >= steps;
-        let is_due = |every: u64| is_last || run.step.is_multiple_of(every.max(1));
+        let step_done = run.step;
+        let is_due = |every: u64| is_last || step_done.is_multiple_of(every.max(1));
         let is_measured = run.held_out.last().is_some_and(|(step, _)| *step == run.step);
         if is_due(pauses.held_out_steps) && !is_measured && !held_out.is_empty() {
             let loss = loss(network, &run.adapter, held_out, &run.origin.config, is_stopped)?;
             run.held_out.push((run.step, loss));
+            if pauses.patience > 0 {
+                run.note_best();
+            }
             tell(Event::HeldOut { step: run.step, loss });
         }
         if run.step > 0 && is_due(pauses.checkpoint_steps) {
-            run.write(path)?;
+            keep(run)?;
         }
-        if is_last {
+        if is_last || run.has_stopped_learning(pauses.patience) {
             return Ok(());
         }
         let event = step(network, run, examples, is_stopped)?;

@@ -33,7 +33,7 @@ pub use curve::{Point, svg};
 pub use error::LoraError;
 pub use examples::{Examples, read_examples};
 pub use export::{Exported, PEFT_FILES, gguf_bytes, read_gguf, read_peft, write_gguf, write_peft};
-pub use fit::{Data, Event, FitConfig, Pauses, begin, examples_sha256, fit, loss};
+pub use fit::{Data, Event, FitConfig, Keep, Pauses, begin, examples_sha256, fit, loss};
 pub use memory::FitMemory;
 pub use network::{Dropout, Network, Pass};
 pub use optimizer::{Moments, OptimizerConfig, Schedule};

@@ -150,21 +150,7 @@ impl ProfileStore {
     /// [`ProfileError::NoSuchAdapter`], [`ProfileError::InvalidAdapter`], [`ProfileError::Busy`] or
     /// [`ProfileError::Database`].
     pub fn adopt_adapter(&mut self, id: &str) -> Result<(), ProfileError> {
-        let is_adopted = self.changed(|transaction| {
-            let base: Option<String> = transaction
-                .query_row(
-                    "SELECT base_sha256 FROM adapter WHERE id = ?1 AND state <> 'invalid'",
-                    [id],
-                    |row| row.get(0),
-                )
-                .optional()?;
-            let Some(base) = base else { return Ok(false) };
-            if in_use(transaction, &base)?.as_deref() != Some(id) {
-                retire(transaction, &base)?;
-                set_state(transaction, id, AdapterState::Adopted)?;
-            }
-            Ok(true)
-        })?;
+        let is_adopted = self.changed(|transaction| adopt(transaction, id))?;
         if is_adopted { Ok(()) } else { self.require_valid(&self.adapter(id)?) }
     }
 
@@ -216,7 +202,28 @@ impl ProfileStore {
     }
 }
 
-fn insert(transaction: &Transaction<'_>, id: &str, new: &NewAdapter<'_>) -> rusqlite::Result<()> {
+/// Puts an adapter into use, instead of the one of its base that was; whether it is there and valid.
+pub(super) fn adopt(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<bool> {
+    let base: Option<String> = transaction
+        .query_row(
+            "SELECT base_sha256 FROM adapter WHERE id = ?1 AND state <> 'invalid'",
+            [id],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let Some(base) = base else { return Ok(false) };
+    if in_use(transaction, &base)?.as_deref() != Some(id) {
+        retire(transaction, &base)?;
+        set_state(transaction, id, AdapterState::Adopted)?;
+    }
+    Ok(true)
+}
+
+pub(super) fn insert(
+    transaction: &Transaction<'_>,
+    id: &str,
+    new: &NewAdapter<'_>,
+) -> rusqlite::Result<()> {
     transaction.execute(
         "INSERT INTO adapter (id, state, base_sha256, parent, made_at, about)
          VALUES (?1, 'candidate', ?2, ?3, strftime('%Y-%m-%dT%H:%M:%SZ', 'now'), ?4)",

@@ -121,6 +121,12 @@ pub enum ProfileError {
         /// The user.
         user: String,
     },
+    /// A run of training has gone, with a document that it learned from or by hand.
+    #[error("the training run of user {user:?} has been removed meanwhile")]
+    NoSuchRun {
+        /// The user.
+        user: String,
+    },
     /// The adapter must not be used.
     #[error("the adapter {adapter} cannot be used: {reason}")]
     InvalidAdapter {
@@ -209,6 +215,7 @@ impl Explain for ProfileError {
             Self::AlreadyProtected { .. } => "already_protected",
             Self::NotProtected { .. } => "not_protected",
             Self::NoSuchAdapter { .. } | Self::NoAdapterInUse { .. } => "no_such_adapter",
+            Self::NoSuchRun { .. } => "no_such_run",
             Self::InvalidAdapter { .. } => "invalid_adapter",
             Self::NoSuchDraft { .. } => "no_such_draft",
             Self::NothingToForget { .. } => "nothing_to_forget",
@@ -232,6 +239,7 @@ impl Explain for ProfileError {
             | Self::NoSuchDocument { .. }
             | Self::NoSuchAdapter { .. }
             | Self::NoAdapterInUse { .. }
+            | Self::NoSuchRun { .. }
             | Self::NoSuchDraft { .. }
             | Self::NothingToForget { .. } => Exit::NotFound,
             Self::Interrupted => Exit::Interrupted,
@@ -313,6 +321,9 @@ impl Explain for ProfileError {
             }
             Self::NoSuchAdapter { user, .. } | Self::NoAdapterInUse { user } => {
                 format!("`restpg-edge adapter list --user {user:?}` shows which there are.")
+            }
+            Self::NoSuchRun { user } => {
+                format!("Begin another: `restpg-edge train --user {user:?}`.")
             }
             Self::InvalidAdapter { adapter, .. } => format!(
                 "Train another one; `restpg-edge adapter remove` takes {adapter} from the list."

@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use rusqlite::{Transaction, TransactionBehavior};
 use serde::Serialize;
 
-use super::{ProfileError, ProfileStore, adapters, delete, drafts, prefixes};
+use super::{ProfileError, ProfileStore, adapters, delete, drafts, prefixes, runs};
 
 /// Which documents: those that fit every kind of condition given, and of each kind any one. No
 /// condition selects nothing.
@@ -49,6 +49,8 @@ pub struct Forgotten {
     pub sources: usize,
     /// Drafts that were written from them.
     pub drafts: usize,
+    /// Runs of training on them, finished or not.
+    pub runs: usize,
     /// Adapters that learned from the documents and were still valid, by their ids.
     pub adapters_invalidated: Vec<String>,
     /// Adapters that are in use again instead of those.
@@ -203,6 +205,7 @@ impl<'a> Removal<'a> {
         let now = adapters::adopted(self.transaction)?;
         forgotten.adapters_adopted = now.into_iter().filter(|id| !adopted.contains(id)).collect();
         forgotten.drafts = drafts::remove_orphans(self.transaction)?;
+        forgotten.runs = runs::remove_orphans(self.transaction)?;
         forgotten.ids.sort_unstable();
         forgotten.adapters_invalidated.sort_unstable();
         Ok(forgotten)
@@ -351,6 +354,7 @@ mod tests {
             embeddings: 1,
             sources: 1,
             drafts: 0,
+            runs: 0,
             adapters_invalidated: vec!["learned".into()],
             adapters_adopted: Vec::new(),
             ids: vec!["zebra".into()],

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The version that this program writes, in `PRAGMA user_version`.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// What each version adds to the one before it.
 const MIGRATIONS: [&str; VERSION as usize] = [
@@ -128,6 +128,29 @@ const MIGRATIONS: [&str; VERSION as usize] = [
     CREATE TABLE adapter_content (
         adapter TEXT PRIMARY KEY REFERENCES adapter(id) ON DELETE CASCADE,
         content BLOB NOT NULL
+    );
+    ",
+    // Training that is under way: what each finished piece of work came to.
+    "
+    CREATE TABLE run (
+        id TEXT PRIMARY KEY,
+        begun_at TEXT NOT NULL,
+        base_sha256 TEXT NOT NULL,
+        -- In JSON.
+        settings TEXT NOT NULL,
+        is_done INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE run_document (
+        run TEXT NOT NULL REFERENCES run(id) ON DELETE CASCADE,
+        document TEXT NOT NULL,
+        PRIMARY KEY (run, document)
+    ) WITHOUT ROWID;
+    CREATE TABLE run_unit (
+        run TEXT NOT NULL REFERENCES run(id) ON DELETE CASCADE,
+        stage TEXT NOT NULL,
+        key TEXT NOT NULL,
+        content BLOB NOT NULL,
+        PRIMARY KEY (run, stage, key)
     );
     ",
 ];

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension, Row, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::{ProfileError, ProfileStore};
@@ -17,7 +17,7 @@ const MANY_PASSAGES: usize = 5_000;
 const COMMON_SHARE: usize = 20;
 
 /// A passage that was found.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
     /// The passage's number in the store.
     #[serde(skip)]

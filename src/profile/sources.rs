@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Row, TransactionBehavior, params};
 
 use super::adapters::invalidate_orphans;
 use super::change::{Applied, Change, CutDocument, remove_unless_elsewhere};
-use super::{NewDocument, ProfileError, ProfileStore, Source, Stamp, drafts, prefixes};
+use super::{NewDocument, ProfileError, ProfileStore, Source, Stamp, drafts, prefixes, runs};
 
 impl ProfileStore {
     /// The stamp with which `place` was ingested last; `None` where it never was.
@@ -104,6 +104,7 @@ impl ProfileStore {
                     if done.removed > 0 {
                         done.adapters_invalidated = invalidate_orphans(&transaction)?;
                         done.drafts_removed = drafts::remove_orphans(&transaction)?;
+                        runs::remove_orphans(&transaction)?;
                     }
                     applied.push(done);
                 }
@@ -155,6 +156,7 @@ impl ProfileStore {
                 }
                 applied.adapters_invalidated = invalidate_orphans(&transaction)?;
                 applied.drafts_removed = drafts::remove_orphans(&transaction)?;
+                runs::remove_orphans(&transaction)?;
                 if applied.removed > 0 {
                     // Once more below, where it is said if it fails.
                     let _ = prefixes::remove_all(&path);

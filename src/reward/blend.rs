@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::RewardConfig;
 use crate::metrics::words;
@@ -18,7 +18,7 @@ const STYLE_DISTANCE_FAR: f64 = 1.5;
 const COPIED_WORDS: usize = 6;
 
 /// What a reward is made of.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Parts {
     /// The judge's expected grade.
     pub judge: Option<f64>,
@@ -26,6 +26,12 @@ pub struct Parts {
     pub style: Option<f64>,
     /// How much of it is not copied from the passages.
     pub originality: Option<f64>,
+    /// How near its meaning is to that of what the person really wrote.
+    pub similarity: Option<f64>,
+    /// How many of the characters of what the person really wrote it has, in runs.
+    pub overlap: Option<f64>,
+    /// How near its length is to that of what the person really wrote.
+    pub length: Option<f64>,
 }
 
 impl Parts {
@@ -36,6 +42,9 @@ impl Parts {
             (self.judge, weights.judge_weight),
             (self.style, weights.style_weight),
             (self.originality, weights.originality_weight),
+            (self.similarity, weights.similarity_weight),
+            (self.overlap, weights.overlap_weight),
+            (self.length, weights.length_weight),
         ];
         let there = || parts.iter().filter_map(|(part, weight)| Some((part.as_ref()?, weight)));
         let sum: f64 = there().map(|(_, &weight)| f64::from(weight)).sum();
@@ -52,6 +61,18 @@ impl Parts {
 pub fn style_score(distance: f64) -> f64 {
     let far = (distance - STYLE_DISTANCE_OWN) / (STYLE_DISTANCE_FAR - STYLE_DISTANCE_OWN);
     (1.0 - far).clamp(0.0, 1.0)
+}
+
+/// The likeness of two texts' meanings as a part of a reward: unlike texts have a cosine of about 0.
+#[must_use]
+pub fn similarity_score(cosine: f64) -> f64 {
+    cosine.clamp(0.0, 1.0)
+}
+
+/// How near a length is to the wanted one: 1 for the same, half for twice or half as long.
+#[must_use]
+pub fn length_score(length_ratio: f64) -> f64 {
+    if length_ratio > 0.0 { length_ratio.min(1.0 / length_ratio) } else { 0.0 }
 }
 
 /// The part of a text's words that stand in runs of six or more taken from the passages.
@@ -78,7 +99,14 @@ mod tests {
     use super::*;
 
     fn weights() -> RewardConfig {
-        RewardConfig { judge_weight: 1.0, style_weight: 3.0, originality_weight: 0.0 }
+        RewardConfig {
+            judge_weight: 1.0,
+            style_weight: 3.0,
+            originality_weight: 0.0,
+            similarity_weight: 0.0,
+            overlap_weight: 0.0,
+            length_weight: 0.0,
+        }
     }
 
     #[test]
@@ -98,6 +126,12 @@ mod tests {
         assert!((copied(text, passages) - 7.0 / 13.0).abs() < 1e-12);
         assert_eq!(copied("The shed door is shut.", passages), 0.0);
         assert_eq!(copied("", passages), 0.0);
+    }
+
+    #[test]
+    fn twice_as_long_is_as_bad_as_half() {
+        assert_eq!((length_score(1.0), length_score(2.0), length_score(0.5)), (1.0, 0.5, 0.5));
+        assert_eq!(length_score(0.0), 0.0);
     }
 
     #[test]

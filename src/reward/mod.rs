@@ -6,5 +6,5 @@
 mod blend;
 mod judge;
 
-pub use blend::{Parts, copied, style_score};
+pub use blend::{Parts, copied, length_score, similarity_score, style_score};
 pub use judge::{Case, Judge, LABELS, Verdict};

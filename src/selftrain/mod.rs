@@ -1,9 +1,42 @@
-//! What a model can learn from a person, out of what the person wrote.
+//! Learning from a person: REST-PG (arXiv 2501.04167) on what the person wrote.
 //!
-//! The pairs of request and text that self-training (REST-PG, arXiv 2501.04167) starts from.
+//! Pairs of request and text are made of the person's documents; notes on the person are written for
+//! each; an adapter is fitted to them, then again, round by round, to the best of its own drafts; a
+//! gate lets it into use only where it is proved to write better. A run is made of pieces that the
+//! profile keeps, so that it can be stopped and killed anywhere. Knows nothing of terminals.
 
+mod error;
+mod expectation;
+mod figures;
+mod gate;
+mod grading;
+mod item;
+mod journal;
+mod lesson;
+mod maximization;
 mod overlap;
 mod pairs;
+mod reasoning;
+mod requests;
+mod rounds;
+mod scrub;
+mod trial;
+mod workshop;
 
+pub use error::TrainError;
+pub use expectation::{Harvest, Sample, stage as samples_stage};
+pub use figures::Figures;
+pub use gate::{Comparison, Guard, Rival, Verdict, judge};
+pub use grading::Grader;
+pub use item::{Item, Shelf, items, key};
+pub use journal::Journal;
+pub use lesson::{Lesson, Wanted, example};
+pub use maximization::{Lessons, maximization};
 pub use overlap::{Overlaps, leaked};
 pub use pairs::{Dropped, Origin, Pair, PairRules, Pairs, Shown, WhyDropped, pairs};
+pub use reasoning::{Fault, Notes, write_notes};
+pub use requests::write_requests;
+pub use rounds::{InUse, Outcome, Round, train};
+pub use scrub::scrub;
+pub use trial::{System, Trial};
+pub use workshop::{Drafted, Progress, Workshop, Writing};

@@ -31,11 +31,22 @@ pub struct PairRules {
     pub held_out_share: f64,
     /// Pairs that are held out at least.
     pub held_out_min: usize,
+    /// Pairs that are held out at most.
+    pub held_out_max: usize,
+    /// Pairs that are trained on at most, the newest; 0 for all.
+    pub trained_max: usize,
 }
 
 impl Default for PairRules {
     fn default() -> Self {
-        Self { words_min: 25, words_max: 400, held_out_share: 0.2, held_out_min: 4 }
+        Self {
+            words_min: 25,
+            words_max: 400,
+            held_out_share: 0.2,
+            held_out_min: 4,
+            held_out_max: usize::MAX,
+            trained_max: 0,
+        }
     }
 }
 
@@ -82,7 +93,7 @@ pub enum Origin {
 }
 
 /// A text that is no wanted text, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dropped {
     /// The text.
     pub origin: Origin,
@@ -91,7 +102,7 @@ pub struct Dropped {
 }
 
 /// Why a document is no wanted text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhyDropped {
     /// It has too few words to show a style.
@@ -105,10 +116,14 @@ pub enum WhyDropped {
     /// It has much in common with an older one that is trained on: a draft that was sent and taken
     /// in again.
     Repeated,
+    /// Enough newer ones are trained on.
+    Older,
+    /// It has no title, and no request for it could be had that does not give it away.
+    NoRequest,
 }
 
 /// Pairs, oldest first, and what became of the other documents.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pairs {
     /// Those to train on, then those that are held out.
     pub pairs: Vec<Pair>,
@@ -144,7 +159,8 @@ pub fn pairs(documents: &[Document], drafts: &[KeptDraft], rules: &PairRules) ->
         }
     }
     let held_out = (fit.len() as f64 * rules.held_out_share).ceil() as usize;
-    let first = fit.len().saturating_sub(held_out.max(rules.held_out_min));
+    let held_out = held_out.max(rules.held_out_min).min(rules.held_out_max);
+    let first = fit.len().saturating_sub(held_out);
     let tail = fit.split_off(first);
     let near_tail: HashSet<usize> =
         tail.iter().flat_map(|(place, _)| texts.related[*place].iter().copied()).collect();
@@ -166,6 +182,13 @@ pub fn pairs(documents: &[Document], drafts: &[KeptDraft], rules: &PairRules) ->
             }
         }
     }
+    let too_many = match rules.trained_max {
+        0 => 0,
+        most => made.pairs.len().saturating_sub(most),
+    };
+    let older = made.pairs.drain(..too_many);
+    let why = WhyDropped::Older;
+    made.dropped.extend(older.map(|pair| Dropped { origin: pair.origin, why }));
     made.pairs.extend(tail.into_iter().map(|(_, pair)| Pair { held_out: true, ..pair }));
     made
 }
@@ -385,6 +408,16 @@ mod tests {
         assert_eq!(held, expected);
         let few = pairs(&diary(6), &[], &PairRules::default());
         assert_eq!(few.pairs.iter().filter(|pair| pair.held_out).count(), 4);
+    }
+
+    #[test]
+    fn there_are_no_more_than_was_asked_for() {
+        let rules = PairRules { held_out_max: 5, trained_max: 10, ..PairRules::default() };
+        let made = pairs(&diary(41), &[], &rules);
+        assert_eq!(made.pairs.iter().filter(|pair| pair.held_out).count(), 5);
+        assert_eq!(made.pairs.len(), 15);
+        assert_eq!(made.pairs[0].origin, of("day-26"));
+        assert_eq!(made.dropped.iter().filter(|it| it.why == WhyDropped::Older).count(), 25);
     }
 
     #[test]

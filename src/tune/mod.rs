@@ -18,10 +18,10 @@ pub use recipes::{Recipe, recipes};
 
 use crate::catalogue::{Rates, TunedRow, Use};
 use crate::error::{Exit, Explain};
-use crate::evaluate::{NEUTRAL_TEXT, log_likelihoods, perplexity, perplexity_ratio};
 use crate::ggml::{QuantizeError, fitting, is_matrix, quantize};
 use crate::gguf::{self, GgufError, ModelFile, TensorType};
 use crate::llama::{LlamaError, Model, Runtime};
+use crate::perplexity::{NEUTRAL_TEXT, log_likelihoods, perplexity, perplexity_ratio};
 
 /// What is less faster than this is noise.
 const GAIN_MIN: f64 = 1.05;

@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use restpg_edge::catalogue::{ModelStore, Rates, TunedRow, Tuning, Use};
-use restpg_edge::evaluate::log_likelihoods;
 use restpg_edge::ggml::quantize;
 use restpg_edge::gguf::{self, ModelFile, TensorType};
 use restpg_edge::llama::{Model, VERSION};
+use restpg_edge::perplexity::log_likelihoods;
 
 use crate::support::{Home, finish, runtime};
 use crate::tiny;

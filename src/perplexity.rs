@@ -6,9 +6,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Interval;
-use super::statistics::macro_mean;
 use crate::llama::{CacheType, LlamaError, Model, Room, Token};
+use crate::statistics::{Interval, macro_mean};
 
 /// Eight passages on nothing in particular: descriptions, instructions, a tale, talk, an argument.
 pub const NEUTRAL_TEXT: &str = include_str!("neutral.txt");

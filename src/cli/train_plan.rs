@@ -1,0 +1,262 @@
+//! `restpg-edge train --dry-run`: what would be learned from, what would not and why, and what it
+//! would take on this machine.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::output::{megabytes, visible};
+use super::{Context, lora, train};
+use crate::catalogue::{ModelStore, Rates, Use};
+use crate::config::Config;
+use crate::error::{Error, Exit};
+use crate::gguf::{self, ModelFile};
+use crate::llama::{self, CacheType, MemoryEstimate, Model, Room, Runtime, physical_cores};
+use crate::lora::{
+    Adapter, AdapterConfig, Answer, Design, Example, FitMemory, Network, Normalizer, Packed, Pass,
+    Projection, WeightType,
+};
+use crate::profile::ProfileStore;
+use crate::selftrain::{Origin, Pair, Pairs, WhyDropped};
+use crate::tune::measure;
+
+/// Instructions and tags around passages and request.
+const LAYOUT_TOKENS: usize = 300;
+/// Rows of the pass that is timed: a short one takes a second or two.
+const TIMED_ROWS: usize = 512;
+const REQUEST_TOKENS: usize = 40;
+
+/// What a stage would take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct Stage {
+    name: &'static str,
+    seconds: f64,
+    memory_bytes: u64,
+}
+
+pub(super) fn plan(context: &Context, store: &ProfileStore) -> Result<Option<Exit>, Error> {
+    let (pairs, secrets) = train::pairs_of(store, &context.config.train)?;
+    let enough = train::require_enough(store, &pairs, &context.config.train);
+    let stages = match enough {
+        Ok(()) => stages(context, &pairs)?,
+        Err(_) => Vec::new(),
+    };
+    if context.output.json {
+        context.output.object(&json!({
+            "user": store.user().as_str(),
+            "pairs": pairs.pairs,
+            "dropped": pairs.dropped,
+            "secrets_hidden": secrets,
+            "stages": stages,
+        }))?;
+    } else {
+        show(context, store, &pairs, secrets, &stages)?;
+    }
+    enough?;
+    Ok(None)
+}
+
+fn show(
+    context: &Context,
+    store: &ProfileStore,
+    pairs: &Pairs,
+    secrets: usize,
+    stages: &[Stage],
+) -> Result<(), Error> {
+    let output = &context.output;
+    for pair in &pairs.pairs {
+        let purpose = if pair.held_out { "held out" } else { "learned" };
+        let request = pair.request.as_deref().unwrap_or("(no title: the model says what for)");
+        let request = request.lines().next().unwrap_or_default();
+        let date = pair.date.as_deref().unwrap_or("undated");
+        output.line(&format!(
+            "{purpose:<8}  {date:<10}  {:<8}  {}",
+            pair.task,
+            visible(request)
+        ))?;
+    }
+    let mut why: BTreeMap<WhyDropped, Vec<String>> = BTreeMap::new();
+    for dropped in &pairs.dropped {
+        let (Origin::Document(id) | Origin::Draft(id)) = &dropped.origin;
+        let title = store.document(id).ok().and_then(|it| it.title).unwrap_or_else(|| id.clone());
+        why.entry(dropped.why).or_default().push(title);
+    }
+    for (why, titles) in &why {
+        output.line(&format!("dropped, {}: {}", reason(*why), titles.len()))?;
+        for title in titles {
+            output.line(&format!("          {}", visible(title)))?;
+        }
+    }
+    let held_out = pairs.pairs.iter().filter(|pair| pair.held_out).count();
+    let learned = pairs.pairs.len() - held_out;
+    output.line(&format!("{learned} to learn from, {held_out} held out"))?;
+    if secrets > 0 {
+        output.line(&format!("{secrets} secrets (keys, cards, passwords) are hidden"))?;
+    }
+    for Stage { name, seconds, memory_bytes } in stages {
+        let minutes = seconds / 60.0;
+        output.line(&format!("{name:<28}{minutes:>8.1} min {:>12}", megabytes(*memory_bytes)))?;
+    }
+    if !stages.is_empty() {
+        let minutes = stages.iter().map(|stage| stage.seconds).sum::<f64>() / 60.0;
+        output.line(&format!("{:<28}{minutes:>8.1} min at most, about", "all"))?;
+    }
+    Ok(())
+}
+
+fn reason(why: WhyDropped) -> &'static str {
+    match why {
+        WhyDropped::TooShort => "too short",
+        WhyDropped::TooLong => "too long",
+        WhyDropped::NothingBefore => "nothing older to show beside it",
+        WhyDropped::RelatedToHeldOut => "much in common with what is held out",
+        WhyDropped::Repeated => "much in common with an older one",
+        WhyDropped::Older => "enough newer ones",
+        WhyDropped::NoRequest => "no request for it that does not give it away",
+    }
+}
+
+/// Tokens of what is read and written, on average.
+struct Sizes {
+    prompt: usize,
+    output: usize,
+    notes: usize,
+}
+
+impl Sizes {
+    fn of(config: &Config, model: &Model, pairs: &Pairs) -> Self {
+        let passages = (config.retrieve.k * config.ingest.chunk_tokens * 4 / 3) as usize;
+        let count = pairs.pairs.len().max(1);
+        let tokens = |text: &str| model.tokenize(text).len();
+        let request = |pair: &Pair| pair.request.as_deref().map_or(REQUEST_TOKENS, tokens);
+        let requests: usize = pairs.pairs.iter().map(request).sum();
+        let outputs: usize = pairs.pairs.iter().map(|pair| tokens(&pair.output)).sum();
+        Self {
+            prompt: passages + LAYOUT_TOKENS + requests / count,
+            output: outputs / count,
+            notes: if config.generate.reasoning {
+                config.generate.reasoning_tokens as usize
+            } else {
+                0
+            },
+        }
+    }
+}
+
+/// What each stage would take, by rates that are measured now.
+fn stages(context: &Context, pairs: &Pairs) -> Result<Vec<Stage>, Error> {
+    let config = &context.config;
+    let bar = context.output.count_bar("measuring this machine");
+    let models = ModelStore::new(&context.paths.models);
+    let (_, base) = models.resolve(&config.model.name)?;
+    let sampled = models.resolve_for(&config.model.name, Use::Sample, llama::VERSION)?;
+    let threads = match config.model.threads {
+        0 => physical_cores(),
+        threads => threads,
+    };
+    let runtime = Runtime::start()?;
+    let (rates, sizes) = {
+        let model = Model::load(runtime.clone(), &sampled.file)?;
+        (measure(&model, threads, config.model.batch_tokens)?, Sizes::of(config, &model, pairs))
+    };
+    let file = ModelFile::open(&base)?;
+    let checked = gguf::check(&file)?;
+    let room = Room {
+        tokens: u32::try_from(
+            sizes.prompt + config.train.samples as usize * (sizes.notes + sizes.output),
+        )
+        .unwrap_or(u32::MAX),
+        sequences: config.train.samples.min(config.sample.drafts_at_once) + 1,
+        batch_tokens: config.model.batch_tokens,
+        cache: CacheType::named(&config.model.cache_type).unwrap_or_default(),
+    };
+    let sampling = MemoryEstimate::of(&checked, &room, room.sequences, threads).total_bytes();
+    let backend = lora::backend(None, threads, &runtime)?;
+    let weights = WeightType::for_backend(&backend);
+    let design = Design::read(&checked)?;
+    let form = Adapter::zero(
+        AdapterConfig {
+            rank: config.train.rank as usize,
+            alpha: config.train.alpha,
+            rank_stabilized: false,
+            projections: Projection::ALL.to_vec(),
+        },
+        &design,
+    );
+    let learned_at_once = config.train.kept_max as usize + 1;
+    let rows = (sizes.prompt + learned_at_once * (sizes.notes + sizes.output)).max(2048);
+    let memory =
+        FitMemory::of(&checked, &design, backend.is_cpu(), weights, form.values.len(), rows);
+    let fitting = memory.most_bytes().min(lora::available_bytes(context, &backend));
+    let network = Network::new(&backend, &file, &checked, weights, &form)?;
+    let rows_per_second = rows_per_second(&network, &form)?;
+    bar.finish_and_clear();
+    let costs = Costs { config, pairs, sizes, rates, rows_per_second };
+    Ok(costs.stages(sampling, fitting))
+}
+
+/// Rows that go through the trainer in a second, forward and back.
+fn rows_per_second(network: &Network<'_>, form: &Adapter) -> Result<f64, Error> {
+    let half = TIMED_ROWS as u32 / 2;
+    // What the tokens say does not matter.
+    let tokens: Vec<u32> = (0..half).map(|index| index % 200 + 4).collect();
+    let answer = Answer { tokens: tokens.clone(), weight: 1.0, token_weights: None };
+    let example = [Example { prompt: tokens, answers: vec![answer] }];
+    let packed = Packed::new(&example, Normalizer::Token, Normalizer::Token.total(&example));
+    network.set_adapter(form)?;
+    let mut gradients = vec![0.0; form.values.len()];
+    // The first pass makes what the others keep.
+    network.loss_and_gradients(&packed, Pass::plain(), &mut gradients)?;
+    let started = Instant::now();
+    network.loss_and_gradients(&packed, Pass::plain(), &mut gradients)?;
+    Ok(packed.rows() as f64 / started.elapsed().as_secs_f64())
+}
+
+struct Costs<'a> {
+    config: &'a Config,
+    pairs: &'a Pairs,
+    sizes: Sizes,
+    rates: Rates,
+    rows_per_second: f64,
+}
+
+impl Costs<'_> {
+    fn stages(&self, sampling: u64, fitting: u64) -> Vec<Stage> {
+        let train = &self.config.train;
+        let held_out = self.pairs.pairs.iter().filter(|pair| pair.held_out).count();
+        let trained = self.pairs.pairs.len() - held_out;
+        let untitled = self.pairs.pairs.iter().filter(|it| it.request.is_none()).count();
+        let Sizes { prompt, output, notes } = self.sizes;
+        let read = |tokens: usize| tokens as f64 / self.rates.prefill;
+        let alone = |tokens: usize| tokens as f64 / self.rates.decode;
+        let together = |tokens: usize| tokens as f64 / self.rates.sample;
+        let fit = |texts: usize| {
+            let rows = prompt + texts * (notes + output);
+            f64::from(train.epochs) * (trained * rows) as f64 / self.rows_per_second
+        };
+        let samples = train.samples as usize;
+        let sample = trained as f64 * (read(prompt) + together(samples * (notes + output)));
+        let trial = held_out as f64 * (read(prompt) + together(notes + output));
+        let stage = |name, seconds, memory_bytes| Stage { name, seconds, memory_bytes };
+        let mut stages = vec![
+            stage(
+                "requests for what has no title",
+                untitled as f64 * (read(output) + alone(REQUEST_TOKENS)),
+                sampling,
+            ),
+            stage("notes", trained as f64 * (read(prompt + output) + alone(notes)), sampling),
+            stage("fitting to the texts", fit(1) * if notes > 0 { 2.0 } else { 1.0 }, fitting),
+            stage("sampling", f64::from(train.rounds) * sample, sampling),
+            stage(
+                "fitting to drafts",
+                f64::from(train.rounds) * fit(train.kept_max as usize + 1),
+                fitting,
+            ),
+            stage("the gate", f64::from(train.rounds + 2) * trial, sampling),
+        ];
+        stages.retain(|stage| stage.seconds > 0.0);
+        stages
+    }
+}

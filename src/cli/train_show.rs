@@ -1,0 +1,206 @@
+//! `restpg-edge train show` and `train remove`: what a run has done, and the end of what it kept.
+
+use serde_json::json;
+
+use super::output::{Output, visible};
+use super::{Context, profile};
+use crate::error::{Error, Exit, Explain};
+use crate::profile::{ProfileStore, Run};
+use crate::selftrain::{Item, Journal, Notes, Outcome, Round, Sample, samples_stage};
+
+/// How much of a text a line shows.
+const TEXT_CHARS: usize = 60;
+
+#[derive(Debug, thiserror::Error)]
+enum ShowError {
+    #[error("{user:?} has no training run")]
+    NoRun { user: String },
+    #[error("the run has no {what}")]
+    Nothing { what: String },
+}
+
+impl Explain for ShowError {
+    fn kind(&self) -> &'static str {
+        "no_such_run"
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::NotFound
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::NoRun { user } => {
+                Some(format!("`restpg-edge train --user {user:?}` begins one."))
+            }
+            Self::Nothing { .. } => {
+                Some("`restpg-edge train show` without --round says how far it is.".into())
+            }
+        }
+    }
+}
+
+fn last_run(store: &ProfileStore) -> Result<Run, Error> {
+    let user = || ShowError::NoRun { user: store.user().to_string() };
+    Ok(store.runs()?.pop().ok_or_else(user)?)
+}
+
+pub(super) fn remove(context: &Context, user: &str) -> Result<Option<Exit>, Error> {
+    let mut store = profile::open(context, user)?;
+    let run = last_run(&store)?;
+    store.remove_run(&run.id)?;
+    if context.output.json {
+        context.output.object(&json!({"user": user, "run": run.id, "now": "removed"}))?;
+    } else {
+        context.output.note(&format!("the run of {} is removed", run.begun_at));
+    }
+    Ok(None)
+}
+
+pub(super) fn show(
+    context: &Context,
+    user: &str,
+    round: Option<u32>,
+    request: Option<usize>,
+) -> Result<Option<Exit>, Error> {
+    let mut store = profile::open(context, user)?;
+    let run = last_run(&store)?;
+    let reasoning = run.settings["generate"]["reasoning"].as_bool().unwrap_or(true);
+    let journal = Journal::new(&mut store, run.id.clone());
+    let nothing = |what: &str| ShowError::Nothing { what: what.to_owned() };
+    let items: Vec<Item> = journal.get("items", "")?.unwrap_or_default();
+    let Some(round) = round else {
+        overview(context, user, &run, &journal, &items)?;
+        return Ok(None);
+    };
+    let stage = samples_stage(round, reasoning);
+    let mut drafts: Vec<(usize, &Item, Vec<Sample>)> = Vec::new();
+    for (number, item) in (1..).zip(&items) {
+        if let Some(samples) = journal.get(&stage, &item.key)? {
+            drafts.push((number, item, samples));
+        }
+    }
+    if drafts.is_empty() {
+        return Err(nothing(&format!("drafts of round {round}")).into());
+    }
+    let Some(wanted) = request else {
+        all_drafts(&context.output, round, &drafts)?;
+        return Ok(None);
+    };
+    let found = drafts.iter().find(|(number, ..)| *number == wanted);
+    let (_, item, samples) =
+        found.ok_or_else(|| nothing(&format!("drafts of request {wanted}")))?;
+    drafts_of(&context.output, item, samples, journal.get("notes", &item.key)?.as_ref())?;
+    Ok(None)
+}
+
+fn overview(
+    context: &Context,
+    user: &str,
+    run: &Run,
+    journal: &Journal<'_>,
+    items: &[Item],
+) -> Result<(), Error> {
+    let output = &context.output;
+    let outcome: Option<Outcome> = journal.get("outcome", "")?;
+    let mut notes: Vec<Option<Notes>> = Vec::with_capacity(items.len());
+    for item in items {
+        notes.push(journal.get("notes", &item.key)?);
+    }
+    if output.json {
+        return output.object(&json!({
+            "user": user, "run": run, "requests": items, "notes": notes, "outcome": outcome,
+        }));
+    }
+    let state = if run.is_done { "done" } else { "not at its end: --resume goes on with it" };
+    output.line(&format!("run of {}: {state}", run.begun_at))?;
+    for (number, (item, notes)) in (1..).zip(items.iter().zip(&notes)) {
+        let purpose = match (item.held_out, notes) {
+            (true, _) => "held out".to_owned(),
+            (false, None) => "learned".to_owned(),
+            (false, Some(Notes { text: Some(_), tries, .. })) => format!("notes after {tries}"),
+            (false, Some(Notes { faults, .. })) => format!("no good notes: {faults:?}"),
+        };
+        output.line(&format!("{number:>4}  {purpose:<16}  {}", line(&item.request)))?;
+    }
+    outcome.iter().flat_map(|outcome| &outcome.rounds).try_for_each(|it| self::round(output, it))
+}
+
+/// The first words of a text, on a line.
+fn line(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut shown: String = words.chars().take(TEXT_CHARS).collect();
+    if shown.len() < words.len() {
+        shown.push('…');
+    }
+    visible(&shown)
+}
+
+/// A line or two on what a round came to.
+pub(super) fn round(output: &Output, round: &Round) -> Result<(), Error> {
+    let Round { harvest, verdict, adapter, .. } = round;
+    let said = if verdict.is_adopted { "adopted" } else { "not adopted" };
+    output.line(&format!(
+        "round {}: {} of {} drafts chosen, reward {:.3}, best of each request {:.3}; adapter \
+         {adapter} {said}",
+        round.round, harvest.chosen, harvest.samples, harvest.reward_mean, harvest.reward_best
+    ))?;
+    for it in &verdict.comparisons {
+        output.line(&format!(
+            "  {:+.3} [{:+.3}, {:+.3}] over {}, {:.0} % sure",
+            it.gain.mean,
+            it.gain.low,
+            it.gain.high,
+            it.rival,
+            it.confidence * 100.0
+        ))?;
+    }
+    for guard in verdict.guards.iter().filter(|guard| !guard.is_passed) {
+        output
+            .line(&format!("  {} {:.3}, at most {:.3}", guard.name, guard.found, guard.allowed))?;
+    }
+    Ok(())
+}
+
+fn all_drafts(
+    output: &Output,
+    round: u32,
+    drafts: &[(usize, &Item, Vec<Sample>)],
+) -> Result<(), Error> {
+    if output.json {
+        let of = |(number, item, samples): &(usize, &Item, Vec<Sample>)| json!({"request": number, "key": item.key, "drafts": samples});
+        let all: Vec<_> = drafts.iter().map(of).collect();
+        return output.object(&json!({"round": round, "requests": all}));
+    }
+    for (number, item, samples) in drafts {
+        let rewards: Vec<String> = samples
+            .iter()
+            .map(|it| format!("{:.2}{}", it.reward, if it.is_chosen { "*" } else { " " }))
+            .collect();
+        output.line(&format!("{number:>4}  {}  {}", rewards.join(" "), line(&item.request)))?;
+    }
+    output.note("* is learned from");
+    Ok(())
+}
+
+fn drafts_of(
+    output: &Output,
+    item: &Item,
+    samples: &[Sample],
+    notes: Option<&Notes>,
+) -> Result<(), Error> {
+    if output.json {
+        return output.object(&json!({"request": item, "notes": notes, "drafts": samples}));
+    }
+    output.line(&format!("request\n{}\n\nwritten by the person\n{}", item.request, item.output))?;
+    if let Some(text) = notes.and_then(|notes| notes.text.as_ref()) {
+        output.line(&format!("\nnotes\n{text}"))?;
+    }
+    for sample in samples {
+        let chosen = if sample.is_chosen { ", learned from" } else { "" };
+        let parts = serde_json::to_string(&sample.parts).unwrap_or_default();
+        output.line(&format!("\nreward {:.3}{chosen}  {parts}", sample.reward))?;
+        output.line(&format!("{}\n\n{}", sample.draft.reasoning, sample.draft.answer))?;
+    }
+    Ok(())
+}

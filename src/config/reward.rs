@@ -1,0 +1,34 @@
+//! `[reward]`: what the score of a draft is made of.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ConfigError, range};
+
+/// `[reward]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RewardConfig {
+    pub judge_weight: f32,
+    pub style_weight: f32,
+    pub originality_weight: f32,
+    pub similarity_weight: f32,
+    pub overlap_weight: f32,
+    pub length_weight: f32,
+}
+
+impl RewardConfig {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        for (key, weight) in [
+            ("reward.judge_weight", self.judge_weight),
+            ("reward.style_weight", self.style_weight),
+            ("reward.originality_weight", self.originality_weight),
+            ("reward.similarity_weight", self.similarity_weight),
+            ("reward.overlap_weight", self.overlap_weight),
+            ("reward.length_weight", self.length_weight),
+        ] {
+            range((0.0..=100.0).contains(&weight), key, &weight, "from 0 to 100")?;
+        }
+        Ok(())
+    }
+}

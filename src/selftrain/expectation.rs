@@ -1,0 +1,252 @@
+//! Expectation (REST-PG, stage 3): drafts are sampled from the model as it is, their answers graded,
+//! and the best ones chosen to learn from.
+//!
+//! Chosen is what reaches an absolute reward, is better than the mean of its request's drafts, is no
+//! copy of another, and came to its own end: a model that learned from what was cut off would not
+//! learn to end.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::grading::Grader;
+use super::workshop::{Drafted, Workshop, Writing};
+use super::{Item, Journal};
+use crate::config::TrainConfig;
+use crate::error::Error;
+use crate::llama::Model;
+use crate::reward::Parts;
+
+/// A draft with what it is worth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The draft.
+    #[serde(flatten)]
+    pub draft: Drafted,
+    /// What the reward is made of.
+    pub parts: Parts,
+    /// The reward of the answer alone, from 0 to 1.
+    pub reward: f64,
+    /// Whether it is learned from.
+    pub is_chosen: bool,
+}
+
+/// What one round of sampling came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Harvest {
+    /// Requests.
+    pub requests: usize,
+    /// Those of which no draft was chosen.
+    pub requests_without: usize,
+    /// Drafts.
+    pub samples: usize,
+    /// Those that were chosen.
+    pub chosen: usize,
+    /// The mean reward of all.
+    pub reward_mean: f64,
+    /// The mean of the best of each request.
+    pub reward_best: f64,
+    /// The mean of those that were chosen.
+    pub reward_chosen: f64,
+}
+
+/// The drafts of each of `items` in round `round`, in their order, sampled from the model with
+/// `adapter`.
+///
+/// # Errors
+/// [`super::TrainError::Stopped`], a model's or the store's.
+pub fn expectation(
+    workshop: &Workshop<'_>,
+    journal: &mut Journal<'_>,
+    items: &[&Item],
+    round: u32,
+    reasoning: bool,
+    adapter: &[u8],
+) -> Result<Vec<Vec<Sample>>, Error> {
+    let stage = stage(round, reasoning);
+    let mut all = Vec::with_capacity(items.len());
+    let missing = |journal: &Journal<'_>| -> Result<bool, Error> {
+        let is_missing = |item: &&Item| Ok(journal.bytes(&stage, &item.key)?.is_none());
+        let found: Result<Vec<bool>, Error> = items.iter().map(is_missing).collect();
+        Ok(found?.contains(&true))
+    };
+    if !missing(journal)? {
+        for item in items {
+            all.extend(journal.get::<Vec<Sample>>(&stage, &item.key)?);
+        }
+        return Ok(all);
+    }
+    let model = workshop.model(Some(adapter))?;
+    let judge = workshop.judge_model()?;
+    let mut grader = Grader::new(workshop, judge.as_ref());
+    for (done, item) in items.iter().enumerate() {
+        workshop.stage("sampling drafts", done, items.len());
+        if let Some(samples) = journal.get::<Vec<Sample>>(&stage, &item.key)? {
+            all.push(samples);
+            continue;
+        }
+        workshop.go_on()?;
+        let samples = sample(workshop, &model, &mut grader, item, round, reasoning)?;
+        journal.keep(&stage, &item.key, &samples)?;
+        all.push(samples);
+    }
+    Ok(all)
+}
+
+/// The stage of the journal that has the drafts of a round.
+#[must_use]
+pub fn stage(round: u32, reasoning: bool) -> String {
+    format!("samples {}{round}", if reasoning { "" } else { "plain " })
+}
+
+fn sample(
+    workshop: &Workshop<'_>,
+    model: &Model,
+    grader: &mut Grader<'_, '_>,
+    item: &Item,
+    round: u32,
+    reasoning: bool,
+) -> Result<Vec<Sample>, Error> {
+    let settings = &workshop.config.train;
+    let writing = Writing {
+        reasoning,
+        has_passages: true,
+        temperature: settings.temperature,
+        top_p: settings.top_p,
+    };
+    let seeds = seeds(settings, round, &item.key);
+    let drafts = workshop.write(model, &[(item, seeds)], writing)?;
+    let drafts: Vec<Drafted> = drafts.into_iter().flatten().collect();
+    let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
+    let parts = grader.parts(item, &answers)?;
+    let mut samples: Vec<Sample> = drafts
+        .into_iter()
+        .zip(parts)
+        .map(|(draft, parts)| {
+            let is_empty = draft.answer.is_empty();
+            let reward = if is_empty { 0.0 } else { parts.blend(&workshop.config.reward) };
+            Sample { draft, parts, reward, is_chosen: false }
+        })
+        .collect();
+    choose(&mut samples, settings);
+    Ok(samples)
+}
+
+/// A seed for each draft: other ones for each request and round.
+fn seeds(settings: &TrainConfig, round: u32, key: &str) -> Vec<u32> {
+    let hash = Sha256::digest(format!("{} {round} {key}", settings.seed).as_bytes());
+    let first = u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]) >> 1;
+    (first..first + settings.samples).collect()
+}
+
+/// Marks what is learned from.
+fn choose(samples: &mut [Sample], settings: &TrainConfig) {
+    let count = samples.len().max(1);
+    let mean = samples.iter().map(|sample| sample.reward).sum::<f64>() / count as f64;
+    let mut order: Vec<usize> = (0..samples.len()).collect();
+    order.sort_by(|&a, &b| samples[b].reward.total_cmp(&samples[a].reward));
+    let mut known: HashSet<String> = HashSet::new();
+    for place in order {
+        let sample = &samples[place];
+        let is_good = sample.reward >= f64::from(settings.reward_min)
+            && sample.reward > mean
+            && !sample.draft.cut_off
+            && !sample.draft.answer.is_empty();
+        if is_good
+            && known.len() < settings.kept_max as usize
+            && known.insert(sample.draft.answer.clone())
+        {
+            samples[place].is_chosen = true;
+        }
+    }
+}
+
+/// What the drafts of a round came to.
+#[must_use]
+pub fn harvest(samples: &[Vec<Sample>]) -> Harvest {
+    let mean = |values: &mut dyn Iterator<Item = f64>| {
+        let (count, sum) = values.fold((0, 0.0), |(count, sum), value| (count + 1, sum + value));
+        if count == 0 { 0.0 } else { sum / f64::from(count) }
+    };
+    let all = || samples.iter().flatten();
+    let chosen = || all().filter(|sample| sample.is_chosen);
+    let best = |samples: &Vec<Sample>| samples.iter().map(|it| it.reward).fold(0.0, f64::max);
+    Harvest {
+        requests: samples.len(),
+        requests_without: samples.iter().filter(|it| !it.iter().any(|it| it.is_chosen)).count(),
+        samples: all().count(),
+        chosen: chosen().count(),
+        reward_mean: mean(&mut all().map(|sample| sample.reward)),
+        reward_best: mean(&mut samples.iter().map(best)),
+        reward_chosen: mean(&mut chosen().map(|sample| sample.reward)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn settings() -> TrainConfig {
+        let none = std::path::Path::new("/nowhere.toml");
+        Config::load(none, false, std::iter::empty()).unwrap().train
+    }
+
+    fn sample(answer: &str, reward: f64) -> Sample {
+        let draft = Drafted { answer: answer.into(), ..Drafted::default() };
+        Sample { draft, parts: Parts::default(), reward, is_chosen: false }
+    }
+
+    fn chosen(mut samples: Vec<Sample>, settings: &TrainConfig) -> Vec<String> {
+        choose(&mut samples, settings);
+        let chosen = samples.into_iter().filter(|sample| sample.is_chosen);
+        chosen.map(|sample| sample.draft.answer).collect()
+    }
+
+    #[test]
+    fn better_than_the_mean_and_good_enough_is_chosen_once() {
+        let samples = vec![sample("a", 0.9), sample("b", 0.5), sample("a", 0.9), sample("c", 0.1)];
+        assert_eq!(chosen(samples, &settings()), ["a"]);
+        let poor = vec![sample("a", 0.19), sample("b", 0.01)];
+        assert!(chosen(poor, &settings()).is_empty());
+        let alike = vec![sample("a", 0.6), sample("b", 0.6)];
+        assert!(chosen(alike, &settings()).is_empty());
+    }
+
+    #[test]
+    fn no_request_has_more_than_its_share() {
+        let many = (0..20).map(|n| sample(&n.to_string(), f64::from(n) / 20.0)).collect();
+        let settings = TrainConfig { kept_max: 3, ..settings() };
+        assert_eq!(chosen(many, &settings), ["17", "18", "19"]);
+    }
+
+    #[test]
+    fn what_was_cut_off_is_not_learned() {
+        let mut cut = sample("a", 0.9);
+        cut.draft.cut_off = true;
+        assert!(chosen(vec![cut, sample("b", 0.1)], &settings()).is_empty());
+    }
+
+    #[test]
+    fn other_requests_and_rounds_have_other_seeds() {
+        let settings = settings();
+        let seeds = |round, key| seeds(&settings, round, key);
+        assert_eq!(seeds(1, "a"), seeds(1, "a"));
+        assert_ne!(seeds(1, "a"), seeds(2, "a"));
+        assert_ne!(seeds(1, "a"), seeds(1, "b"));
+    }
+
+    #[test]
+    fn a_request_without_a_chosen_draft_is_counted() {
+        let mut samples = vec![
+            vec![sample("a", 0.8), sample("b", 0.4)],
+            vec![sample("c", 0.2), sample("d", 0.2)],
+        ];
+        samples.iter_mut().for_each(|samples| choose(samples, &settings()));
+        let harvest = harvest(&samples);
+        assert_eq!((harvest.requests, harvest.requests_without, harvest.chosen), (2, 1, 1));
+        assert!((harvest.reward_mean - 0.4).abs() < 1e-12);
+        assert!((harvest.reward_best - 0.5).abs() < 1e-12);
+    }
+}

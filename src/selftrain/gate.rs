@@ -1,0 +1,231 @@
+//! Whether an adapter may be adopted: only where it writes better than everything else that could be
+//! used, on texts that it never saw, by measures that its reward did not use; and where it does not
+//! pay for that with what nobody would want.
+
+use serde::{Deserialize, Serialize};
+
+use super::Figures;
+use crate::config::TrainConfig;
+use crate::statistics::{Interval, confidence_above_zero, macro_mean, mean};
+
+/// What an adapter is compared with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rival<'f> {
+    /// Its name.
+    pub name: &'static str,
+    /// The figures of its drafts, of the same requests in the same order.
+    pub figures: &'f [Figures],
+}
+
+/// How an adapter fared against a rival.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The rival.
+    pub rival: String,
+    /// How much better the drafts are, by the mean of ROUGE-1, ROUGE-L and METEOR.
+    pub gain: Interval,
+    /// How sure it is that they are better at all.
+    pub confidence: f64,
+    /// Whether that is sure enough.
+    pub is_passed: bool,
+}
+
+/// A figure that must not grow too far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Guard {
+    /// What is measured.
+    pub name: String,
+    /// What was found.
+    pub found: f64,
+    /// What is allowed at most.
+    pub allowed: f64,
+    /// Whether it is within that.
+    pub is_passed: bool,
+}
+
+/// What the gate says of an adapter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Whether it may be adopted.
+    pub is_adopted: bool,
+    /// How many requests it was tried on.
+    pub requests: usize,
+    /// Against each rival.
+    pub comparisons: Vec<Comparison>,
+    /// What must not grow.
+    pub guards: Vec<Guard>,
+}
+
+/// Judges an adapter by the figures of its drafts; `base` are those of the model without one, and
+/// `perplexity_ratio` what it costs on a neutral text.
+#[must_use]
+pub fn judge(
+    candidate: &[Figures],
+    rivals: &[Rival<'_>],
+    base: &[Figures],
+    perplexity_ratio: f64,
+    settings: &TrainConfig,
+) -> Verdict {
+    let comparisons: Vec<Comparison> =
+        rivals.iter().map(|rival| compare(candidate, rival, settings)).collect();
+    let guards = guards(candidate, base, perplexity_ratio, settings);
+    let is_adopted = !candidate.is_empty()
+        && comparisons.iter().all(|it| it.is_passed)
+        && guards.iter().all(|it| it.is_passed);
+    Verdict { is_adopted, requests: candidate.len(), comparisons, guards }
+}
+
+fn compare(candidate: &[Figures], rival: &Rival<'_>, settings: &TrainConfig) -> Comparison {
+    let gains: Vec<f64> =
+        candidate.iter().zip(rival.figures).map(|(a, b)| a.quality() - b.quality()).collect();
+    let confidence = confidence_above_zero(&gains);
+    Comparison {
+        rival: rival.name.to_owned(),
+        gain: macro_mean(&[&gains]),
+        confidence,
+        is_passed: confidence >= f64::from(settings.confidence),
+    }
+}
+
+fn guards(
+    candidate: &[Figures],
+    base: &[Figures],
+    perplexity_ratio: f64,
+    settings: &TrainConfig,
+) -> Vec<Guard> {
+    let over =
+        |all: &[Figures], of: fn(&Figures) -> f64| mean(&all.iter().map(of).collect::<Vec<_>>());
+    let guard = |name: &str, found: f64, allowed: f64| Guard {
+        name: name.to_owned(),
+        found,
+        allowed,
+        is_passed: found <= allowed,
+    };
+    // What the model does without an adapter is no fault of the adapter's.
+    let as_base = |name: &str, of: fn(&Figures) -> f64, allowed: f32| {
+        guard(name, over(candidate, of), f64::from(allowed).max(over(base, of)))
+    };
+    vec![
+        guard("perplexity ratio", perplexity_ratio, f64::from(settings.perplexity_ratio_max)),
+        as_base("repetition", |it| it.repeated, settings.repetition_max),
+        as_base("copying", |it| it.copied, settings.copied_max),
+        as_base("length", too_long_or_short, settings.length_ratio_max),
+    ]
+}
+
+/// How many times longer or shorter than the person's text.
+fn too_long_or_short(figures: &Figures) -> f64 {
+    /// An empty draft; nothing is infinitely shorter, so that a mean stays a number.
+    const NOTHING: f64 = 100.0;
+    let ratio = figures.length_ratio;
+    if ratio > 0.0 { ratio.max(1.0 / ratio).min(NOTHING) } else { NOTHING }
+}
+
+impl Verdict {
+    /// What kept it from being adopted, a line each.
+    #[must_use]
+    pub fn objections(&self) -> Vec<String> {
+        let comparisons = self.comparisons.iter().filter(|it| !it.is_passed).map(|it| {
+            format!(
+                "not surely better than {}: {:+.3} [{:+.3}, {:+.3}], {:.0} % sure",
+                it.rival,
+                it.gain.mean,
+                it.gain.low,
+                it.gain.high,
+                it.confidence * 100.0
+            )
+        });
+        let guards = self.guards.iter().filter(|it| !it.is_passed);
+        let guards =
+            guards.map(|it| format!("{} {:.3}, at most {:.3}", it.name, it.found, it.allowed));
+        comparisons.chain(guards).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn settings() -> TrainConfig {
+        let none = std::path::Path::new("/nowhere.toml");
+        Config::load(none, false, std::iter::empty()).unwrap().train
+    }
+
+    fn drafts(quality: f64, change: impl Fn(&mut Figures)) -> Vec<Figures> {
+        let draft = |n: u32| {
+            let quality = quality + f64::from(n % 3) * 0.02;
+            let mut figures = Figures {
+                rouge_1: quality,
+                rouge_l: quality,
+                meteor: quality,
+                length_ratio: 1.1,
+                repeated: 0.02,
+                copied: 0.05,
+            };
+            change(&mut figures);
+            figures
+        };
+        (0..8).map(draft).collect()
+    }
+
+    fn verdict(candidate: &[Figures], perplexity_ratio: f64) -> Verdict {
+        let base = drafts(0.2, |_| {});
+        let sft = drafts(0.25, |_| {});
+        let rivals = [
+            Rival { name: "the model without an adapter", figures: &base },
+            Rival { name: "an adapter fitted to the texts alone", figures: &sft },
+        ];
+        judge(candidate, &rivals, &base, perplexity_ratio, &settings())
+    }
+
+    #[test]
+    fn what_is_better_than_all_is_adopted() {
+        let verdict = verdict(&drafts(0.3, |_| {}), 1.01);
+        assert!(verdict.is_adopted, "{verdict:?}");
+        assert!(verdict.objections().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_better_than_one_rival_is_refused_and_named() {
+        let verdict = verdict(&drafts(0.25, |_| {}), 1.0);
+        assert!(!verdict.is_adopted);
+        let objections = verdict.objections();
+        assert_eq!(objections.len(), 1);
+        assert!(objections[0].contains("fitted to the texts alone"), "{objections:?}");
+    }
+
+    #[test]
+    fn a_machine_that_copies_is_refused_however_good_it_looks() {
+        let copied = drafts(0.6, |it| it.copied = 0.9);
+        let verdict = verdict(&copied, 1.0);
+        assert!(!verdict.is_adopted);
+        assert_eq!(verdict.objections(), ["copying 0.900, at most 0.200"]);
+    }
+
+    #[test]
+    fn repetition_length_and_lost_ability_are_refused() {
+        for (candidate, ratio, what) in [
+            (drafts(0.6, |it| it.repeated = 0.5), 1.0, "repetition"),
+            (drafts(0.6, |it| it.length_ratio = 3.0), 1.0, "length"),
+            (drafts(0.6, |it| it.length_ratio = 0.0), 1.0, "length"),
+            (drafts(0.6, |_| {}), 1.2, "perplexity"),
+        ] {
+            let objections = verdict(&candidate, ratio).objections();
+            assert!(objections.len() == 1 && objections[0].starts_with(what), "{objections:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_model_does_anyway_is_no_objection() {
+        let base = drafts(0.2, |it| it.copied = 0.4);
+        let rivals = [Rival { name: "the model", figures: &base }];
+        let candidate = drafts(0.3, |it| it.copied = 0.35);
+        assert!(judge(&candidate, &rivals, &base, 1.0, &settings()).is_adopted);
+    }
+
+    #[test]
+    fn nothing_proves_nothing() {
+        assert!(!judge(&[], &[], &[], 1.0, &settings()).is_adopted);
+    }
+}

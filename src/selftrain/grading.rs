@@ -1,0 +1,64 @@
+//! What a draft is worth in training: it is compared with what the person really wrote.
+
+use super::Item;
+use super::workshop::Workshop;
+use crate::error::Error;
+use crate::llama::Model;
+use crate::metrics::{chrf, cosine, length_ratio};
+use crate::reward::{Case, Judge, Parts, copied, length_score, similarity_score, style_score};
+
+/// Grades the drafts of a run.
+pub struct Grader<'w, 'a> {
+    workshop: &'w Workshop<'a>,
+    judge: Option<Judge<'w>>,
+}
+
+impl<'w, 'a> Grader<'w, 'a> {
+    /// A grader; `judge` is the model that grades, where one counts.
+    pub fn new(workshop: &'w Workshop<'a>, judge: Option<&'w Model>) -> Self {
+        let batch_tokens = workshop.config.model.batch_tokens;
+        let judge = judge.map(|model| Judge::new(model, workshop.threads, batch_tokens));
+        Self { workshop, judge }
+    }
+
+    /// What the reward of each of `answers` for `item` is made of.
+    ///
+    /// # Errors
+    /// [`super::TrainError::Stopped`] or a model's.
+    pub fn parts(&mut self, item: &Item, answers: &[&str]) -> Result<Vec<Parts>, Error> {
+        let grades = self.grades(item, answers)?;
+        let likeness = self.likeness(item, answers)?;
+        let style = self.workshop.styles.get(item.writer).and_then(Option::as_ref);
+        let parts = |(place, answer): (usize, &&str)| {
+            let distance = style.and_then(|style| style.distance(answer));
+            Parts {
+                judge: grades.as_ref().map(|grades| grades[place]),
+                style: distance.map(style_score),
+                originality: Some(1.0 - copied(answer, item.passage_texts())),
+                similarity: likeness.as_ref().map(|likeness| similarity_score(likeness[place])),
+                overlap: Some(chrf(answer, &item.output)),
+                length: Some(length_score(length_ratio(answer, &item.output))),
+            }
+        };
+        Ok(answers.iter().enumerate().map(parts).collect())
+    }
+
+    /// The cosine of each answer's meaning and the person's text's; `None` without an embedding
+    /// model.
+    fn likeness(&self, item: &Item, answers: &[&str]) -> Result<Option<Vec<f64>>, Error> {
+        let Some(embedder) = self.workshop.embedder else { return Ok(None) };
+        let mut texts = vec![item.output.as_str()];
+        texts.extend(answers);
+        let vectors = embedder.passages(&texts)?;
+        let Some((wanted, found)) = vectors.split_first() else { return Ok(None) };
+        Ok(Some(found.iter().map(|vector| cosine(wanted, vector)).collect()))
+    }
+
+    fn grades(&mut self, item: &Item, answers: &[&str]) -> Result<Option<Vec<f64>>, Error> {
+        let Some(judge) = &mut self.judge else { return Ok(None) };
+        let case = Case { request: &item.request, reference: Some(&item.output), passages: &[] };
+        let verdicts = judge.grade(&case, answers, self.workshop.interrupt)?;
+        let verdicts = verdicts.ok_or(super::TrainError::Stopped)?;
+        Ok(Some(verdicts.iter().map(|verdict| verdict.expected).collect()))
+    }
+}

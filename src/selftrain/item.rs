@@ -1,0 +1,152 @@
+//! A request with everything that is needed to write for it and to grade what was written.
+
+use serde::{Deserialize, Serialize};
+
+use super::requests::write_requests;
+use super::workshop::Workshop;
+use super::{Journal, Origin, Pair, scrub};
+use crate::config::RetrieveConfig;
+use crate::error::Error;
+use crate::profile::{Hit, ProfileStore, Vectors};
+use crate::retrieve::{Embed, Query, retrieve_to_write};
+use crate::task::Task;
+
+/// A request, what the person wrote for it, and the passages that are shown beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// Tells it from the others of a run.
+    pub key: String,
+    /// What asks for the text.
+    pub request: String,
+    /// The kind of text, as [`Task`] names it.
+    pub task: String,
+    /// What the person wrote.
+    pub output: String,
+    /// Passages of the person's writing, best first.
+    pub passages: Vec<Hit>,
+    /// Whose: the place of the person among those that the run learns from.
+    pub writer: usize,
+    /// What it is made of, by the documents' ids.
+    pub documents: Vec<String>,
+    /// Whether it is never trained on.
+    pub held_out: bool,
+}
+
+impl Item {
+    /// The kind of text.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        Task::named(&self.task).unwrap_or_else(Task::free)
+    }
+
+    /// The texts of the passages.
+    pub fn passage_texts(&self) -> impl Iterator<Item = &str> {
+        self.passages.iter().map(|hit| hit.text.as_str())
+    }
+}
+
+/// Where passages come from.
+pub struct Shelf<'a> {
+    /// The person's documents.
+    pub store: &'a ProfileStore,
+    /// Their vectors, and what makes one of a request; `None`: by words alone.
+    pub meaning: Option<(&'a Vectors, &'a dyn Embed)>,
+    /// How passages are found.
+    pub settings: &'a RetrieveConfig,
+    /// Whose documents they are.
+    pub writer: usize,
+    /// Whether secrets are hidden in what is shown.
+    pub is_scrubbed: bool,
+}
+
+impl Shelf<'_> {
+    /// The item of a pair that `request` asks for; `None` where nothing may be shown beside it.
+    ///
+    /// # Errors
+    /// The store's or the embedding model's.
+    pub fn item(&self, pair: &Pair, request: &str) -> Result<Option<Item>, Error> {
+        let shown = &pair.shown;
+        let among = self.store.passages_before(shown.before.as_deref(), &shown.except)?;
+        let task = Task::named(&pair.task).unwrap_or_else(Task::free);
+        let k = task.k.unwrap_or(self.settings.k) as usize;
+        let vector = self.meaning.map(|(_, embedder)| embedder.query(request)).transpose()?;
+        let query = Query {
+            text: request,
+            vector: vector.as_deref(),
+            kind: task.kind.as_deref(),
+            recipient: pair.recipient.as_deref(),
+            among: Some(&among),
+        };
+        let vectors = self.meaning.map(|(vectors, _)| vectors);
+        let found = retrieve_to_write(self.store, vectors, &query, self.settings, k)?;
+        let mut passages: Vec<Hit> = found.into_iter().map(|found| found.hit).collect();
+        if self.is_scrubbed {
+            for hit in &mut passages {
+                hit.text = scrub(&hit.text).0.into_owned();
+            }
+        }
+        if passages.is_empty() {
+            return Ok(None);
+        }
+        let mut documents = pair.documents.clone();
+        documents.extend(passages.iter().map(|hit| hit.document.clone()));
+        documents.sort_unstable();
+        documents.dedup();
+        Ok(Some(Item {
+            key: key(&pair.origin),
+            request: request.to_owned(),
+            task: pair.task.clone(),
+            output: pair.output.clone(),
+            passages,
+            writer: self.writer,
+            documents,
+            held_out: pair.held_out,
+        }))
+    }
+}
+
+/// The name of a text's place in a run.
+#[must_use]
+pub fn key(origin: &Origin) -> String {
+    match origin {
+        Origin::Document(id) => format!("document {id}"),
+        Origin::Draft(id) => format!("draft {id}"),
+    }
+}
+
+const STAGE: &str = "items";
+
+/// The items of `pairs`: what has no title is given a request by the model first. Made once in a run,
+/// so that writings that come in meanwhile change nothing.
+///
+/// # Errors
+/// [`super::TrainError::Stopped`], a model's or the store's.
+pub fn items(
+    workshop: &Workshop<'_>,
+    journal: &mut Journal<'_>,
+    pairs: &[Pair],
+    vectors: Option<&Vectors>,
+) -> Result<Vec<Item>, Error> {
+    if let Some(items) = journal.get(STAGE, "")? {
+        return Ok(items);
+    }
+    let untitled: Vec<&Pair> = pairs.iter().filter(|pair| pair.request.is_none()).collect();
+    let mut written = write_requests(workshop, journal, &untitled)?.into_iter();
+    let shelf = Shelf {
+        store: journal.store(),
+        meaning: vectors.zip(workshop.embedder),
+        settings: &workshop.config.retrieve,
+        writer: 0,
+        is_scrubbed: workshop.config.train.scrub,
+    };
+    let mut items = Vec::with_capacity(pairs.len());
+    for (done, pair) in pairs.iter().enumerate() {
+        workshop.stage("finding passages", done, pairs.len());
+        let request = pair.request.clone().or_else(|| written.next().flatten());
+        if let Some(request) = request {
+            items.extend(shelf.item(pair, &request)?);
+        }
+    }
+    journal.keep(STAGE, "", &items)?;
+    Ok(items)
+}

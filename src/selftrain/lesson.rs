@@ -1,0 +1,63 @@
+//! What is learned for one request, as the tokens that the trainer takes: exactly what `generate`
+//! would have the model read, and then what it should have written.
+
+use super::Item;
+use super::workshop::{Workshop, Writing};
+use crate::error::Error;
+use crate::llama::{Model, Token};
+use crate::lora::{Answer, Example};
+use crate::prompt::Prompt;
+
+/// A text to learn, after its notes where notes come first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Wanted<'a> {
+    /// The notes.
+    pub reasoning: Option<&'a str>,
+    /// The text.
+    pub text: &'a str,
+    /// How much it counts.
+    pub weight: f32,
+}
+
+/// A request with all that is learned for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lesson<'a> {
+    /// The request.
+    pub item: &'a Item,
+    /// What is learned.
+    pub wanted: Vec<Wanted<'a>>,
+}
+
+/// The lesson in tokens, with notes first or not.
+///
+/// # Errors
+/// That the request does not fit the model.
+pub fn example(
+    workshop: &Workshop<'_>,
+    model: &Model,
+    lesson: &Lesson<'_>,
+    reasoning: bool,
+) -> Result<Example, Error> {
+    let writing = Writing { reasoning, has_passages: true, temperature: 0.0, top_p: 1.0 };
+    let prompt = workshop.prompt(model, lesson.item, writing)?;
+    let tokens = model.render(&prompt.messages, &prompt.opening);
+    let answers = lesson.wanted.iter().map(|wanted| answer(model, &prompt, wanted)).collect();
+    Ok(Example { prompt: ids(tokens), answers })
+}
+
+fn answer(model: &Model, prompt: &Prompt, wanted: &Wanted<'_>) -> Answer {
+    let mut tokens = Vec::new();
+    if let (Some(marker), Some(notes)) = (&prompt.marker, wanted.reasoning) {
+        // The prompt ends with the beginning of the notes.
+        let rest = notes.strip_prefix(prompt.lead()).unwrap_or(notes);
+        tokens.extend(model.tokenize(rest));
+        tokens.extend(model.tokenize(marker));
+    }
+    tokens.extend(model.tokenize(wanted.text.trim()));
+    tokens.extend(model.ending());
+    Answer { tokens: ids(tokens), weight: wanted.weight, token_weights: None }
+}
+
+fn ids(tokens: Vec<Token>) -> Vec<u32> {
+    tokens.into_iter().map(|token| token.0 as u32).collect()
+}

@@ -1,0 +1,382 @@
+//! A whole run of REST-PG (arXiv 2501.04167): notes, a first adapter, then rounds of expectation and
+//! maximization, each ending at the gate.
+//!
+//! Every stage is made of pieces that the journal keeps: taken up again, a run does what is missing
+//! and no more, and comes to the same end.
+
+use serde::{Deserialize, Serialize};
+
+use super::expectation::{Harvest, Sample, expectation, harvest};
+use super::gate::{self, Rival, Verdict};
+use super::lesson::{Lesson, Wanted};
+use super::maximization::{Lessons, maximization};
+use super::reasoning::{Notes, write_notes};
+use super::trial::{System, Trial};
+use super::workshop::{Progress, Workshop};
+use super::{Figures, Item, Journal, TrainError};
+use crate::error::Error;
+use crate::perplexity::perplexity_ratio;
+use crate::profile::NewAdapter;
+
+/// The adapter that is in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InUse {
+    /// Its id.
+    pub id: String,
+    /// Its bytes.
+    pub content: Vec<u8>,
+    /// Whether it was fitted to write notes first.
+    pub reasoning: bool,
+}
+
+/// What a round came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Round {
+    /// Which, from 1.
+    pub round: u32,
+    /// The drafts that were learned from.
+    pub harvest: Harvest,
+    /// What the gate said.
+    pub verdict: Verdict,
+    /// The adapter, by its id.
+    pub adapter: String,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Texts that were learned from.
+    pub learned: usize,
+    /// Texts that told when to stop.
+    pub validation: usize,
+    /// Texts that proved it.
+    pub held_out: usize,
+    /// Texts whose notes were good.
+    pub noted: usize,
+    /// The rounds.
+    pub rounds: Vec<Round>,
+    /// The adapter that was adopted last, by its id.
+    pub adopted: Option<String>,
+}
+
+/// Trains on `items`, and adopts what is proved to be better than what was there.
+///
+/// # Errors
+/// [`TrainError`], a model's, the trainer's or the store's; what was done is kept.
+pub fn train(
+    workshop: &Workshop<'_>,
+    journal: &mut Journal<'_>,
+    items: &[Item],
+    in_use: Option<&InUse>,
+) -> Result<Outcome, Error> {
+    let settings = &workshop.config.train;
+    let split = Split::of(items, f64::from(settings.validation_share));
+    let run = Rounds { workshop, split, reasoning: workshop.config.generate.reasoning };
+    let notes = run.notes(journal)?;
+    let plain = run.fit_gold(journal, "sft", &notes, false)?;
+    let mut current = match run.reasoning {
+        true => run.fit_gold(journal, "sft with notes", &notes, true)?,
+        false => plain.clone(),
+    };
+    let trial = Trial { workshop, items: &run.split.held_out };
+    let mut outcome = Outcome {
+        learned: run.split.learned.len(),
+        validation: run.split.validation.len(),
+        held_out: run.split.held_out.len(),
+        noted: notes.learned.iter().filter(|notes| notes.text.is_some()).count(),
+        rounds: Vec::new(),
+        adopted: None,
+    };
+    // What is adopted in one round is what the next one has to surpass.
+    let mut in_use = in_use.cloned();
+    let mut parent = None;
+    for round in 1..=settings.rounds {
+        let samples =
+            expectation(workshop, journal, &run.split.learned, round, run.reasoning, &current)?;
+        let harvest = harvest(&samples);
+        (workshop.tell)(Progress::Note(described(round, &harvest)));
+        let lessons = run.lessons(&notes, &samples);
+        if lessons.is_empty() {
+            return Err(TrainError::Nothing { what: "draft worth learning from" }.into());
+        }
+        current = run.fit(journal, &format!("round {round}"), &notes, &lessons, run.reasoning)?;
+        let verdict = run.verdict(journal, &trial, round, (&plain, &current), in_use.as_ref())?;
+        let is_adopted = verdict.is_adopted;
+        let new = NewAdapter {
+            base_sha256: workshop.base_sha256,
+            parent: parent.as_deref(),
+            documents: &run.split.documents(),
+            about: run.about(journal.run(), round, &harvest, &verdict),
+            content: &current,
+        };
+        let adapter = journal.add_adapter(&round.to_string(), &new, is_adopted)?;
+        if is_adopted {
+            let (id, content) = (adapter.clone(), current.clone());
+            in_use = Some(InUse { id, content, reasoning: run.reasoning });
+            outcome.adopted = Some(adapter.clone());
+        }
+        parent = Some(adapter.clone());
+        outcome.rounds.push(Round { round, harvest, verdict, adapter });
+        if !is_adopted && settings.stop_early {
+            break;
+        }
+    }
+    journal.keep("outcome", "", &outcome)?;
+    journal.finish()?;
+    Ok(outcome)
+}
+
+fn described(round: u32, harvest: &Harvest) -> String {
+    let Harvest { requests, requests_without, samples, chosen, .. } = harvest;
+    format!(
+        "round {round}: reward {:.3} on average, {:.3} the best of each request; {chosen} of \
+         {samples} drafts chosen, none of {requests_without} of {requests} requests",
+        harvest.reward_mean, harvest.reward_best
+    )
+}
+
+/// The items by what they are for.
+#[derive(Debug)]
+struct Split<'i> {
+    learned: Vec<&'i Item>,
+    validation: Vec<&'i Item>,
+    held_out: Vec<&'i Item>,
+}
+
+impl<'i> Split<'i> {
+    fn of(items: &'i [Item], validation_share: f64) -> Self {
+        let (held_out, train): (Vec<&Item>, Vec<&Item>) = items.iter().partition(|it| it.held_out);
+        let mut split = Self { learned: Vec::new(), validation: Vec::new(), held_out };
+        for (place, item) in train.into_iter().enumerate() {
+            // One whenever another share of them is complete: they are spread evenly.
+            let complete = |count: usize| (count as f64 * validation_share).floor();
+            if complete(place + 1) > complete(place) {
+                split.validation.push(item);
+            } else {
+                split.learned.push(item);
+            }
+        }
+        split
+    }
+
+    /// The documents that were learned from or shown meanwhile.
+    fn documents(&self) -> Vec<String> {
+        let items = self.learned.iter().chain(&self.validation);
+        let mut documents: Vec<String> =
+            items.flat_map(|item| item.documents.iter().cloned()).collect();
+        documents.sort_unstable();
+        documents.dedup();
+        documents
+    }
+}
+
+/// The notes for the items, in their order.
+struct AllNotes {
+    learned: Vec<Notes>,
+    validation: Vec<Notes>,
+}
+
+struct Rounds<'r, 'a> {
+    workshop: &'r Workshop<'a>,
+    split: Split<'r>,
+    reasoning: bool,
+}
+
+impl<'r> Rounds<'r, '_> {
+    fn notes(&self, journal: &mut Journal<'_>) -> Result<AllNotes, Error> {
+        let Split { learned, validation, .. } = &self.split;
+        if !self.reasoning {
+            let none = |items: &[&Item]| {
+                items.iter().map(|_| Notes { text: None, tries: 0, faults: Vec::new() }).collect()
+            };
+            return Ok(AllNotes { learned: none(learned), validation: none(validation) });
+        }
+        let all: Vec<&Item> = learned.iter().chain(validation).copied().collect();
+        let mut notes = write_notes(self.workshop, journal, &all)?;
+        let of_validation = notes.split_off(learned.len());
+        if notes.iter().all(|notes| notes.text.is_none()) {
+            return Err(TrainError::Nothing { what: "good notes" }.into());
+        }
+        Ok(AllNotes { learned: notes, validation: of_validation })
+    }
+
+    /// An adapter fitted to the person's own texts.
+    fn fit_gold(
+        &self,
+        journal: &mut Journal<'_>,
+        name: &str,
+        notes: &AllNotes,
+        reasoning: bool,
+    ) -> Result<Vec<u8>, Error> {
+        let lessons = gold(&self.split.learned, &notes.learned, reasoning, 1.0);
+        self.fit(journal, name, notes, &lessons, reasoning)
+    }
+
+    fn fit(
+        &self,
+        journal: &mut Journal<'_>,
+        name: &str,
+        notes: &AllNotes,
+        learned: &[Lesson<'_>],
+        reasoning: bool,
+    ) -> Result<Vec<u8>, Error> {
+        let validation = gold(&self.split.validation, &notes.validation, reasoning, 1.0);
+        let lessons = Lessons { learned, validation: &validation, reasoning };
+        maximization(self.workshop, journal, name, lessons)
+    }
+
+    /// The chosen drafts by their rewards, and the person's own texts beside them.
+    fn lessons<'s>(&'s self, notes: &'s AllNotes, samples: &'s [Vec<Sample>]) -> Vec<Lesson<'s>>
+    where
+        'r: 's,
+    {
+        let gold_weight = self.workshop.config.train.gold_weight;
+        let learned = self.split.learned.iter().zip(&notes.learned).zip(samples);
+        learned
+            .filter_map(|((item, notes), samples)| {
+                let chosen = samples.iter().filter(|sample| sample.is_chosen);
+                let mut wanted: Vec<Wanted<'_>> = chosen
+                    .map(|sample| Wanted {
+                        reasoning: self.reasoning.then_some(sample.draft.reasoning.as_str()),
+                        text: &sample.draft.answer,
+                        weight: sample.reward as f32,
+                    })
+                    .collect();
+                wanted.extend(
+                    own(item, notes, self.reasoning, gold_weight).filter(|it| it.weight > 0.0),
+                );
+                (!wanted.is_empty()).then_some(Lesson { item, wanted })
+            })
+            .collect()
+    }
+
+    fn verdict(
+        &self,
+        journal: &mut Journal<'_>,
+        trial: &Trial<'_, '_>,
+        round: u32,
+        (plain, candidate): (&[u8], &[u8]),
+        in_use: Option<&InUse>,
+    ) -> Result<Verdict, Error> {
+        let name = format!("round {round}");
+        let reasoning = self.reasoning;
+        let base = trial.figures(journal, &System::base("base"))?;
+        let sft = trial.figures(journal, &System::adapted("sft", plain, false))?;
+        let system = System::adapted(&name, candidate, reasoning);
+        let found = trial.figures(journal, &system)?;
+        let used: Option<Vec<Figures>> = in_use
+            .map(|it| {
+                let name = format!("adapter {}", it.id);
+                trial.figures(journal, &System::adapted(&name, &it.content, it.reasoning))
+            })
+            .transpose()?;
+        let mut rivals = vec![
+            Rival { name: "the model without an adapter", figures: &base },
+            Rival { name: "an adapter fitted to the texts alone", figures: &sft },
+        ];
+        rivals.extend(used.as_deref().map(|figures| Rival { name: "the adapter in use", figures }));
+        let before = trial.neutral(journal, &System::base("base"))?;
+        let after = trial.neutral(journal, &system)?;
+        let ratio = perplexity_ratio(&before, &after).mean;
+        Ok(gate::judge(&found, &rivals, &base, ratio, &self.workshop.config.train))
+    }
+
+    /// What the ledger says of an adapter: settings and figures, no text.
+    fn about(
+        &self,
+        run: &str,
+        round: u32,
+        harvest: &Harvest,
+        verdict: &Verdict,
+    ) -> serde_json::Value {
+        let config = self.workshop.config;
+        serde_json::json!({
+            "origin": "trained",
+            "run": run,
+            "round": round,
+            "reasoning": self.reasoning,
+            "settings": {"train": config.train, "reward": config.reward},
+            "texts": {
+                "learned": self.split.learned.len(),
+                "validation": self.split.validation.len(),
+                "held_out": self.split.held_out.len(),
+            },
+            "rewards": harvest,
+            "gate": verdict,
+        })
+    }
+}
+
+/// The person's own texts as lessons; with notes first, only those that have good ones.
+fn gold<'s>(
+    items: &[&'s Item],
+    notes: &'s [Notes],
+    reasoning: bool,
+    weight: f32,
+) -> Vec<Lesson<'s>> {
+    let of = |(item, notes): (&&'s Item, &'s Notes)| {
+        let wanted: Vec<Wanted<'s>> = own(item, notes, reasoning, weight).collect();
+        (!wanted.is_empty()).then_some(Lesson { item, wanted })
+    };
+    items.iter().zip(notes).filter_map(of).collect()
+}
+
+/// The person's own text, with notes first where that is wanted and there are good ones.
+fn own<'s>(
+    item: &'s Item,
+    notes: &'s Notes,
+    reasoning: bool,
+    weight: f32,
+) -> impl Iterator<Item = Wanted<'s>> {
+    let notes = notes.text.as_deref();
+    let is_there = !reasoning || notes.is_some();
+    let reasoning = notes.filter(|_| reasoning);
+    is_there.then_some(Wanted { reasoning, text: &item.output, weight }).into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(key: usize, held_out: bool) -> Item {
+        Item {
+            key: key.to_string(),
+            request: "a note".into(),
+            task: "email".into(),
+            output: "text".into(),
+            passages: Vec::new(),
+            writer: 0,
+            documents: vec![format!("d{key}")],
+            held_out,
+        }
+    }
+
+    #[test]
+    fn what_tells_when_to_stop_is_spread_over_all() {
+        let items: Vec<Item> = (0..20).map(|key| item(key, key >= 18)).collect();
+        let split = Split::of(&items, 0.2);
+        let keys = |items: &[&Item]| items.iter().map(|it| it.key.clone()).collect::<Vec<_>>();
+        assert_eq!(keys(&split.validation), ["4", "9", "14"]);
+        assert_eq!((split.learned.len(), split.held_out.len()), (15, 2));
+        assert!(!split.documents().contains(&"d18".to_owned()));
+        assert!(Split::of(&items, 0.0).validation.is_empty());
+    }
+
+    #[test]
+    fn a_text_without_notes_is_learned_only_where_none_are_wanted() {
+        let items = [item(0, false), item(1, false)];
+        let items: Vec<&Item> = items.iter().collect();
+        let notes = |text: Option<&str>| Notes {
+            text: text.map(str::to_owned),
+            tries: 1,
+            faults: Vec::new(),
+        };
+        let notes = [notes(Some("- Tone: dry")), notes(None)];
+        let with = gold(&items, &notes, true, 1.0);
+        assert_eq!(with.len(), 1);
+        assert_eq!(with[0].wanted[0].reasoning, Some("- Tone: dry"));
+        let without = gold(&items, &notes, false, 1.0);
+        assert_eq!(without.len(), 2);
+        assert_eq!(without[0].wanted[0].reasoning, None);
+    }
+}

@@ -1,0 +1,122 @@
+//! Secrets in what is learned: keys, cards, passwords. A model that learned one could say it.
+//!
+//! Finds what has the form of a secret; a secret in plain words is not known for one.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+/// What stands in the place of a secret.
+const HIDDEN: &str = "[…]";
+const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
+
+static KEY_BLOCK: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\z)")
+});
+/// Tokens of well-known services, and JSON web tokens.
+static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"\b(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|sk-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{30,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)",
+    )
+});
+/// What is called a password, and what follows it.
+static PASSWORD: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"(?i)\b(password|passwd|passphrase|passcode|pwd|pin|pin code|api[_ -]?key|secret[_ -]?key|access[_ -]?token|auth[_ -]?token)(\s+(?:is|was)\s+|\s*[:=]\s*)["'`]?([^\s"'`,;]{4,})"#,
+    )
+});
+static DIGITS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b\d(?:[ -]?\d){12,18}\b"));
+
+fn pattern(pattern: &str) -> Regex {
+    Regex::new(pattern).unwrap_or_else(|error| unreachable!("a tested pattern: {error}"))
+}
+
+/// `text` without what has the form of a secret, and how many there were.
+#[must_use]
+pub fn scrub(text: &str) -> (Cow<'_, str>, usize) {
+    let mut found = 0;
+    let mut text = Cow::Borrowed(text);
+    for secret in [&KEY_BLOCK, &TOKEN] {
+        replace(&mut text, secret, &mut found, |_| Some(HIDDEN.to_owned()));
+    }
+    replace(&mut text, &PASSWORD, &mut found, |parts| {
+        // "The password is in the drawer" tells none.
+        let secret = parts[3].trim_end_matches(['.', '!', '?', ')']);
+        let is_told =
+            parts[2].contains([':', '=']) || secret.contains(|it: char| it.is_ascii_digit());
+        is_told.then(|| format!("{}{}{HIDDEN}", &parts[1], &parts[2]))
+    });
+    replace(&mut text, &DIGITS, &mut found, |parts| is_card(&parts[0]).then(|| HIDDEN.to_owned()));
+    (text, found)
+}
+
+fn replace(
+    text: &mut Cow<'_, str>,
+    pattern: &Regex,
+    found: &mut usize,
+    with: impl Fn(&Captures<'_>) -> Option<String>,
+) {
+    if !pattern.is_match(text) {
+        return;
+    }
+    let replaced = pattern.replace_all(text, |parts: &Captures<'_>| match with(parts) {
+        Some(hidden) => {
+            *found += 1;
+            hidden
+        }
+        None => parts[0].to_owned(),
+    });
+    *text = Cow::Owned(replaced.into_owned());
+}
+
+/// Whether the digits are those of a card: their check digit is right (Luhn, ISO/IEC 7812-1).
+fn is_card(text: &str) -> bool {
+    let digits: Vec<u32> = text.chars().filter_map(|char| char.to_digit(10)).collect();
+    let doubled = |(place, &digit): (usize, &u32)| match (place % 2, digit) {
+        (0, digit) => digit,
+        (_, 9) => 9,
+        (_, digit) => digit * 2 % 9,
+    };
+    let sum: u32 = digits.iter().rev().enumerate().map(doubled).sum();
+    let is_all_alike = digits.windows(2).all(|pair| pair[0] == pair[1]);
+    CARD_DIGITS.contains(&digits.len()) && sum.is_multiple_of(10) && !is_all_alike
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_hidden() {
+        for (text, expected) in [
+            ("Use AKIAIOSFODNN7EXAMPLE for it.", "Use […] for it."),
+            ("token ghp_0123456789abcdefghijABCDEFGHIJ012345!", "token […]!"),
+            ("The password: hunter2, as ever", "The password: […], as ever"),
+            ("api_key=\"abcd-efgh\" there", "api_key=[…]\" there"),
+            ("my PIN is 4711.", "my PIN is […]"),
+            ("Card 4111 1111 1111 1111, until May", "Card […], until May"),
+            (
+                "-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nbye",
+                "[…]\nbye",
+            ),
+        ] {
+            let (found, count) = scrub(text);
+            assert_eq!((found.as_ref(), count), (expected, 1), "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_writing_stays() {
+        for text in [
+            "The password is in the drawer, with the pin that holds the map.",
+            "Ring 0191 498 0000, or 0044 191 498 0000 from abroad.",
+            "Order 4111 1111 1111 1112 came on the 12th.",
+            "The secret: plenty of water.",
+            "sk-short",
+        ] {
+            let (found, count) = scrub(text);
+            assert_eq!((found.as_ref(), count), (text, 0));
+        }
+    }
+}

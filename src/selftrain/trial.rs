@@ -1,0 +1,126 @@
+//! What a system writes for the requests that are held out, and what it makes of a neutral text.
+
+use sha2::{Digest, Sha256};
+
+use super::workshop::{Drafted, Workshop, Writing};
+use super::{Figures, Item, Journal, TrainError};
+use crate::error::Error;
+use crate::llama::Model;
+use crate::perplexity::{NEUTRAL_TEXT, log_likelihoods};
+
+const DRAFTS: &str = "trial";
+const NEUTRAL: &str = "neutral";
+
+/// A way to write: the model, perhaps with an adapter, perhaps with notes first.
+#[derive(Debug, Clone, Copy)]
+pub struct System<'s> {
+    /// What it is called in the journal.
+    pub name: &'s str,
+    /// The adapter.
+    pub adapter: Option<&'s [u8]>,
+    /// Whether notes come first.
+    pub reasoning: bool,
+    /// Whether passages are shown.
+    pub has_passages: bool,
+}
+
+impl<'s> System<'s> {
+    /// The model with passages alone.
+    #[must_use]
+    pub fn base(name: &'s str) -> Self {
+        Self { name, adapter: None, reasoning: false, has_passages: true }
+    }
+
+    /// The model with passages and an adapter.
+    #[must_use]
+    pub fn adapted(name: &'s str, adapter: &'s [u8], reasoning: bool) -> Self {
+        Self { name, adapter: Some(adapter), reasoning, has_passages: true }
+    }
+}
+
+/// Requests that systems are tried on.
+pub struct Trial<'t, 'a> {
+    /// What they are tried with.
+    pub workshop: &'t Workshop<'a>,
+    /// The requests.
+    pub items: &'t [&'t Item],
+}
+
+impl Trial<'_, '_> {
+    /// A draft of each item.
+    ///
+    /// # Errors
+    /// [`TrainError::Stopped`], the model's or the store's.
+    pub fn drafts(
+        &self,
+        journal: &mut Journal<'_>,
+        system: &System<'_>,
+    ) -> Result<Vec<Drafted>, Error> {
+        if let Some(drafts) = journal.get(DRAFTS, system.name)? {
+            return Ok(drafts);
+        }
+        self.workshop.go_on()?;
+        let stage = format!("trying {}", system.name);
+        self.workshop.stage(&stage, 0, self.items.len());
+        let generate = &self.workshop.config.generate;
+        let writing = Writing {
+            reasoning: system.reasoning,
+            has_passages: system.has_passages,
+            temperature: generate.temperature,
+            top_p: generate.top_p,
+        };
+        let orders: Vec<(&Item, Vec<u32>)> =
+            self.items.iter().map(|item| (*item, vec![self.seed(item)])).collect();
+        let model = self.workshop.model(system.adapter)?;
+        let drafts = self.workshop.write(&model, &orders, writing)?;
+        let drafts: Vec<Drafted> = drafts.into_iter().flatten().collect();
+        journal.keep(DRAFTS, system.name, &drafts)?;
+        Ok(drafts)
+    }
+
+    /// The figures of a draft of each item.
+    ///
+    /// # Errors
+    /// As [`Self::drafts`].
+    pub fn figures(
+        &self,
+        journal: &mut Journal<'_>,
+        system: &System<'_>,
+    ) -> Result<Vec<Figures>, Error> {
+        let drafts = self.drafts(journal, system)?;
+        let drafts = self.items.iter().zip(&drafts);
+        Ok(drafts.map(|(item, draft)| Figures::of(&draft.answer, item)).collect())
+    }
+
+    /// What each token of the neutral text is worth to a system, in nats.
+    ///
+    /// # Errors
+    /// As [`Self::drafts`].
+    pub fn neutral(
+        &self,
+        journal: &mut Journal<'_>,
+        system: &System<'_>,
+    ) -> Result<Vec<f64>, Error> {
+        if let Some(found) = journal.get(NEUTRAL, system.name)? {
+            return Ok(found);
+        }
+        self.workshop.go_on()?;
+        let model = self.workshop.model(system.adapter)?;
+        let found = self.log_likelihoods(&model)?;
+        journal.keep(NEUTRAL, system.name, &found)?;
+        Ok(found)
+    }
+
+    fn log_likelihoods(&self, model: &Model) -> Result<Vec<f64>, Error> {
+        let Workshop { threads, interrupt, .. } = self.workshop;
+        let found = log_likelihoods(model, NEUTRAL_TEXT, *threads, interrupt)?;
+        Ok(found.ok_or(TrainError::Stopped)?)
+    }
+
+    /// The same for every system.
+    fn seed(&self, item: &Item) -> u32 {
+        let seed = self.workshop.config.train.seed;
+        let hash = Sha256::digest(format!("{seed} trial {}", item.key).as_bytes());
+        u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]) >> 1
+    }
+}

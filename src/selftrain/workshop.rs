@@ -1,0 +1,261 @@
+//! What a run works with: the model's files, the settings, the devices, and whoever is told.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Item, TrainError};
+use crate::config::Config;
+use crate::error::Error;
+use crate::generate::{self, Clock, Draft, DraftId, Event, Order, Request, Slots, Timings};
+use crate::ggml::Backend;
+use crate::llama::{AdapterSource, CacheType, Model, Runtime, Sampling};
+use crate::lora;
+use crate::metrics::StyleProfile;
+use crate::profile::Hit;
+use crate::prompt::Prompt;
+use crate::retrieve::Embed;
+use crate::task::Task;
+
+/// What happens in a run.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// So many of so many pieces of a stage are done.
+    Stage {
+        /// What is done, as people call it.
+        name: &'a str,
+        /// Pieces done.
+        done: usize,
+        /// Pieces in all.
+        total: usize,
+    },
+    /// A step of fitting.
+    Fit {
+        /// What is fitted.
+        name: &'a str,
+        /// Steps in all.
+        steps: u64,
+        /// What happened.
+        event: lora::Event,
+    },
+    /// Something to be known.
+    Note(String),
+}
+
+/// Everything that a run works with.
+pub struct Workshop<'a> {
+    /// llama.cpp.
+    pub runtime: Runtime,
+    /// The model's file, as it was pulled: what is fitted.
+    pub base: &'a Path,
+    /// The hash of that file.
+    pub base_sha256: &'a str,
+    /// The file that drafts are sampled with: the same, or what this machine runs faster.
+    pub sampled: &'a Path,
+    /// The file of the model that writes the first notes.
+    pub reasoning: Option<&'a Path>,
+    /// The file of the model that grades; `None` where none counts.
+    pub judge: Option<&'a Path>,
+    /// All settings.
+    pub config: &'a Config,
+    /// Threads that decode.
+    pub threads: u32,
+    /// What fits.
+    pub backend: &'a Backend,
+    /// Memory that fitting may take.
+    pub fit_bytes_max: u64,
+    /// What makes vectors of texts, where there is one.
+    pub embedder: Option<&'a dyn Embed>,
+    /// The styles of the people who are learned from.
+    pub styles: &'a [Option<StyleProfile>],
+    /// Set where the run is to stop.
+    pub interrupt: &'a AtomicBool,
+    /// Called between two pieces of work; may wait.
+    pub breathe: &'a dyn Fn(),
+    /// Told what happens.
+    pub tell: &'a dyn Fn(Progress<'_>),
+}
+
+/// How drafts are written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Writing {
+    /// Whether notes come first.
+    pub reasoning: bool,
+    /// Whether passages are shown.
+    pub has_passages: bool,
+    /// As sampling takes it.
+    pub temperature: f32,
+    /// As sampling takes it.
+    pub top_p: f32,
+}
+
+/// A draft that was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drafted {
+    /// The notes; empty where there were none.
+    pub reasoning: String,
+    /// The text.
+    pub answer: String,
+    /// Whether its bound ended it.
+    pub cut_off: bool,
+}
+
+impl Workshop<'_> {
+    /// The model that samples, with an adapter where one is given.
+    ///
+    /// # Errors
+    /// The model's.
+    pub fn model(&self, adapter: Option<&[u8]>) -> Result<Model, Error> {
+        let adapter = adapter.map(AdapterSource::Bytes);
+        Ok(Model::load_adapted(self.runtime.clone(), self.sampled, adapter)?)
+    }
+
+    /// The model that writes the first notes.
+    ///
+    /// # Errors
+    /// The model's.
+    pub fn reasoning_model(&self) -> Result<Model, Error> {
+        let file = self.reasoning.unwrap_or(self.sampled);
+        Ok(Model::load(self.runtime.clone(), file)?)
+    }
+
+    /// The model that grades, where one counts.
+    ///
+    /// # Errors
+    /// The model's.
+    pub fn judge_model(&self) -> Result<Option<Model>, Error> {
+        let load = |file: &Path| Model::load(self.runtime.clone(), file);
+        Ok(self.judge.map(load).transpose()?)
+    }
+
+    /// Lets others have the machine, and says whether to go on.
+    ///
+    /// # Errors
+    /// [`TrainError::Stopped`].
+    pub fn go_on(&self) -> Result<(), TrainError> {
+        (self.breathe)();
+        if self.interrupt.load(Ordering::Relaxed) { Err(TrainError::Stopped) } else { Ok(()) }
+    }
+
+    /// Says how far a stage is.
+    pub fn stage(&self, name: &str, done: usize, total: usize) {
+        (self.tell)(Progress::Stage { name, done, total });
+    }
+
+    /// The request of `item` as `generate` takes it.
+    pub fn request<'i>(&self, item: &'i Item, writing: Writing) -> Request<'i> {
+        let task = item.task();
+        let answer_tokens = task.answer_tokens.unwrap_or(self.config.generate.answer_tokens);
+        Request {
+            prompt: &item.request,
+            k: item.passages.len(),
+            reasoning: writing.reasoning,
+            task,
+            ..self.bare_request(answer_tokens, writing.temperature, writing.top_p)
+        }
+    }
+
+    /// A request with bounds and sampling alone: its prompt is made by whoever asks.
+    #[must_use]
+    pub fn bare_request(
+        &self,
+        answer_tokens: u32,
+        temperature: f32,
+        top_p: f32,
+    ) -> Request<'static> {
+        let Config { model, generate, .. } = self.config;
+        Request {
+            prompt: "",
+            task: Task::free(),
+            k: 0,
+            reasoning: false,
+            reasoning_tokens: generate.reasoning_tokens,
+            answer_tokens,
+            context_tokens: model.context_tokens,
+            batch_tokens: model.batch_tokens,
+            cache: CacheType::named(&model.cache_type).unwrap_or_default(),
+            threads: self.threads,
+            sampling: Sampling {
+                temperature,
+                top_k: generate.top_k,
+                top_p,
+                min_p: generate.min_p,
+                repeat_penalty: generate.repeat_penalty,
+                repeat_window_tokens: generate.repeat_window_tokens,
+                seed: 0,
+            },
+            prefixes: None,
+        }
+    }
+
+    /// The prompt of `item`.
+    ///
+    /// # Errors
+    /// That its request does not fit the model.
+    pub fn prompt(&self, model: &Model, item: &Item, writing: Writing) -> Result<Prompt, Error> {
+        let passages: &[Hit] = if writing.has_passages { &item.passages } else { &[] };
+        Ok(generate::compose(model, &self.request(item, writing), passages)?)
+    }
+
+    /// Drafts for each of `orders`: an item, and the seed of each of its drafts.
+    ///
+    /// # Errors
+    /// [`TrainError::Stopped`], or the model's.
+    pub fn write(
+        &self,
+        model: &Model,
+        orders: &[(&Item, Vec<u32>)],
+        writing: Writing,
+    ) -> Result<Vec<Vec<Drafted>>, Error> {
+        let prompts: Vec<Prompt> = orders
+            .iter()
+            .map(|(item, _)| self.prompt(model, item, writing))
+            .collect::<Result<_, _>>()?;
+        let Some((first, _)) = orders.first() else { return Ok(Vec::new()) };
+        let mut request = self.request(first, writing);
+        let bounds = orders.iter().map(|(item, _)| self.request(item, writing).answer_tokens);
+        request.answer_tokens = bounds.max().unwrap_or(request.answer_tokens);
+        let orders: Vec<Order<'_>> = prompts
+            .iter()
+            .zip(orders)
+            .map(|(prompt, (_, seeds))| Order { prompt, seeds: seeds.clone() })
+            .collect();
+        self.sample(model, &request, &orders)
+    }
+
+    /// Drafts of prompts that are already made.
+    ///
+    /// # Errors
+    /// [`TrainError::Stopped`], or the model's.
+    pub fn sample(
+        &self,
+        model: &Model,
+        request: &Request<'_>,
+        orders: &[Order<'_>],
+    ) -> Result<Vec<Vec<Drafted>>, Error> {
+        let settings = &self.config.sample;
+        let token_bytes = model.cache_bytes(1024, request.cache).div_ceil(1024).max(1);
+        let cache_bytes_max = u64::from(settings.cache_mib_max) << 20;
+        let slots = Slots {
+            drafts_max: settings.drafts_at_once as usize,
+            tokens_max: usize::try_from(cache_bytes_max / token_bytes).unwrap_or(usize::MAX),
+        };
+        let clock = Clock { started: Instant::now(), timings: Timings::default() };
+        let mut on_event = |_: DraftId, _: Event<'_>| {};
+        let written =
+            generate::sample(model, request, orders, slots, clock, self.interrupt, &mut on_event)?;
+        let is_whole = |draft: &Option<Draft>| draft.as_ref().is_some_and(|it| !it.interrupted);
+        if self.interrupt.load(Ordering::Relaxed) || !written.iter().flatten().all(is_whole) {
+            return Err(TrainError::Stopped.into());
+        }
+        let drafted = |draft: Draft| Drafted {
+            reasoning: draft.reasoning,
+            answer: draft.answer,
+            cut_off: draft.cut_off,
+        };
+        let of_order = |drafts: Vec<Option<Draft>>| drafts.into_iter().flatten().map(drafted);
+        Ok(written.into_iter().map(|drafts| of_order(drafts).collect()).collect())
+    }
+}
