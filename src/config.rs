@@ -4,6 +4,7 @@
 //! of another type than there, is an error with its line and column. Values are parsed once and
 //! range-checked once, here. This module knows nothing of what the settings do.
 
+mod eval;
 mod retrieve;
 mod reward;
 mod train;
@@ -17,6 +18,7 @@ use toml::{Spanned, Table, Value};
 
 use crate::error::{Exit, Explain};
 
+pub use eval::EvalConfig;
 pub use retrieve::RetrieveConfig;
 pub use reward::RewardConfig;
 pub use train::{OnBattery, TrainConfig};
@@ -42,6 +44,8 @@ pub struct Config {
     pub reward: RewardConfig,
     /// How a model learns from the person.
     pub train: TrainConfig,
+    /// How much is measured.
+    pub eval: EvalConfig,
     /// What is looked up in the profile.
     pub retrieve: RetrieveConfig,
     /// How writings are taken in.
@@ -284,6 +288,7 @@ impl Config {
         self.sample.check()?;
         self.reward.check()?;
         self.train.check()?;
+        self.eval.check()?;
         self.retrieve.check()?;
         let ingest = &self.ingest;
         range(

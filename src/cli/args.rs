@@ -11,7 +11,7 @@ use super::drafts_arguments::{DraftsCommand, FeedbackArguments};
 use super::lora_arguments::LoraCommand;
 use super::profile_arguments::ProfileCommand;
 use super::train_arguments::TrainArguments;
-use crate::evaluate::System;
+use crate::evaluate::{System, Variant};
 use crate::ingest::Kind;
 use crate::task::Task;
 
@@ -134,12 +134,17 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: DraftsCommand,
     },
-    /// Measure on people's held-out writing what retrieval, and what a grade, is worth
+    /// Measure on held-out writing what training, retrieval, or a grade is worth
     #[command(after_help = "Examples:\n  \
+        restpg-edge eval --user me --report proof.html\n  \
+        restpg-edge eval --dataset email.jsonl --dataset review.jsonl --output results\n  \
         restpg-edge eval --retrieval --dataset email.jsonl --dataset review.jsonl --queries 20\n  \
         restpg-edge eval --graders --dataset email.jsonl --model qwen2.5-coder-0.5b-instruct\n\n\
         A data set has a person a line: {\"user\", \"task\", \"profile\": [{\"id\", \"title\", \
-        \"text\", \"date\"}], \"queries\": [{\"id\", \"input\", \"output\"}]}. --retrieval \
+        \"text\", \"date\"}], \"queries\": [{\"id\", \"input\", \"output\"}]}. Systems side by side \
+        (base, retrieval, reasoning, sft, sft-reasoning, rest-em, rest-pg): what is fitted is fitted \
+        on some people and tried on others; --output has the tables, the page, the drafts in \
+        LongLaMP's shape, and goes on where it was stopped. --retrieval \
         measures the mean log-likelihood per token that the model gives to the true output after \
         the request and the passages. --graders measures how often the judge and each metric put \
         the true text before another of the same person, and that before another person's.")]
@@ -393,20 +398,30 @@ fn parse_address(text: &str) -> Result<String, String> {
 #[derive(Debug, Args)]
 pub(super) struct EvalArguments {
     /// Compare ways to choose passages
-    #[arg(long, required_unless_present = "graders")]
+    #[arg(long)]
     pub(super) retrieval: bool,
     /// See whether the judge and the metrics can tell texts apart
     #[arg(long, conflicts_with_all = ["retrieval", "systems"])]
     pub(super) graders: bool,
+    /// Try the systems on what is held out of this person's last training run
+    #[arg(long, value_name = "U", conflicts_with_all = ["dataset", "retrieval", "graders"])]
+    pub(super) user: Option<String>,
     /// A file with a person a line; may be given several times
-    #[arg(long, required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, required_unless_present = "user", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) dataset: Vec<PathBuf>,
-    /// What to compare, by names joined with commas; `none` is always among them
+    /// Folder for what comes of it, and for what goes on where it was stopped
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["user", "retrieval", "graders"])]
+    pub(super) output: Option<PathBuf>,
+    /// Write the report as a page, with all drafts
+    #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath, conflicts_with_all = ["retrieval", "graders"])]
+    pub(super) report: Option<PathBuf>,
+    /// What to compare, by names joined with commas
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = systems())]
     pub(super) systems: Vec<String>,
-    /// Queries of each task; a fixed sample, people in turn
-    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) queries: u32,
+    /// Queries of each task; a fixed sample, people in turn [default: 12; of systems: [eval]
+    /// test_queries]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) queries: Option<u32>,
     /// Leave out this many queries of each task, in the sample's order: those that settings were
     /// chosen on
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -423,7 +438,8 @@ pub(super) struct EvalArguments {
 }
 
 fn systems() -> PossibleValuesParser {
-    System::ALL.map(System::name).into()
+    let names = System::ALL.map(System::name).into_iter().chain(Variant::ALL.map(Variant::name));
+    names.collect::<Vec<_>>().into()
 }
 
 /// The tasks, each with what it is.

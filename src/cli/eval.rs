@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::Context;
 use super::args::EvalArguments;
-use super::eval_graders;
 use super::interrupt::{self, INTERRUPT};
+use super::{eval_graders, eval_systems};
 use crate::catalogue::ModelStore;
 use crate::embedding::NamedEmbedder;
 use crate::error::{Error, Exit, Explain};
@@ -34,8 +34,18 @@ impl Explain for NoScratch {
     }
 }
 
-pub(super) fn run(context: &Context, arguments: EvalArguments) -> Result<Option<Exit>, Error> {
+/// Queries of each task, where nothing else is said.
+pub(super) const QUERIES: u32 = 12;
+
+pub(super) fn run(context: Context, arguments: EvalArguments) -> Result<Option<Exit>, Error> {
     interrupt::install();
+    if arguments.retrieval || arguments.graders {
+        return measure(&context, arguments);
+    }
+    eval_systems::run(context, &arguments)
+}
+
+fn measure(context: &Context, arguments: EvalArguments) -> Result<Option<Exit>, Error> {
     let config = &context.config;
     let people = evaluate::read_people(&arguments.dataset)?;
     let judge = Some(&config.judge.model).filter(|name| arguments.graders && !name.is_empty());
@@ -66,7 +76,7 @@ pub(super) fn run(context: &Context, arguments: EvalArguments) -> Result<Option<
         );
     }
     let plan = Plan {
-        queries_per_task: arguments.queries as usize,
+        queries_per_task: arguments.queries.unwrap_or(QUERIES) as usize,
         skipped_per_task: arguments.skip as usize,
         k: arguments.k.unwrap_or(config.retrieve.k) as usize,
         output_tokens_max: arguments.output_tokens as usize,

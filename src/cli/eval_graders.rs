@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::Context;
 use super::args::EvalArguments;
+use super::eval::QUERIES;
 use super::interrupt::INTERRUPT;
 use crate::embedding::NamedEmbedder;
 use crate::error::{Error, Exit};
@@ -23,7 +24,7 @@ pub(super) fn run(
     embedder: &NamedEmbedder,
 ) -> Result<Option<Exit>, Error> {
     let plan = GradersPlan {
-        queries_per_task: arguments.queries as usize,
+        queries_per_task: arguments.queries.unwrap_or(QUERIES) as usize,
         skipped_per_task: arguments.skip as usize,
         words_max: WORDS_MAX,
         k: arguments.k.unwrap_or(context.config.retrieve.k) as usize,

@@ -13,6 +13,7 @@ mod drafts;
 mod drafts_arguments;
 mod eval;
 mod eval_graders;
+mod eval_systems;
 mod fit;
 mod forget;
 mod generate;
@@ -33,10 +34,12 @@ mod protect;
 mod retrieval;
 mod search;
 mod secrets;
+mod stages;
 mod train;
 mod train_arguments;
 mod train_plan;
 mod train_show;
+mod trainer;
 mod watch;
 
 use std::ffi::OsString;
@@ -132,7 +135,7 @@ fn dispatch(arguments: Arguments, output: Output, started: Instant) -> Result<Op
         Command::Drafts { command } => drafts::run(&context, command),
         Command::Feedback(arguments) => drafts::feedback(&context, arguments),
         Command::Train(arguments) => train::run(context, arguments),
-        Command::Eval(arguments) => eval::run(&context, arguments),
+        Command::Eval(arguments) => eval::run(context, arguments),
         Command::Generate(arguments) => generate::run(context, arguments),
         Command::Completions { .. } | Command::Man | Command::ReadSources { .. } => Ok(None),
     }

@@ -1,26 +1,21 @@
 //! `restpg-edge train …`: a run begun, taken up or planned, and what came of it.
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 
-use indicatif::ProgressBar;
 use serde_json::json;
 
-use super::interrupt::{self, INTERRUPT};
+use super::interrupt;
 use super::manners::Manners;
+use super::stages::Stages;
 use super::train_arguments::{RunArguments, TrainArguments, TrainCommand};
-use super::{Context, lora, retrieval, train_plan, train_show};
-use crate::catalogue::{ModelStore, Use};
+use super::trainer::Trainer;
+use super::{Context, retrieval, train_plan, train_show};
 use crate::config::{Config, TrainConfig};
-use crate::embedding::NamedEmbedder;
 use crate::error::{Error, Exit, Explain};
-use crate::llama::{self, Runtime, physical_cores};
-use crate::lora::Event;
 use crate::metrics::StyleProfile;
 use crate::profile::{Document, ProfileError, ProfileStore, Run, User};
-use crate::retrieve::Embed;
 use crate::selftrain::{
-    self, InUse, Journal, Outcome, PairRules, Pairs, Progress, TrainError, Workshop, scrub,
+    self, InUse, Journal, Outcome, PairRules, Pairs, Progress, TrainError, scrub,
 };
 
 /// Texts to learn from, at least.
@@ -224,32 +219,13 @@ fn train_in(
     earlier: Option<Run>,
 ) -> Result<Outcome, Error> {
     let config = &context.config;
-    let models = ModelStore::new(&context.paths.models);
-    let (manifest, base) = models.resolve(&config.model.name)?;
-    let sampled = models.resolve_for(&config.model.name, Use::Sample, llama::VERSION)?;
-    let file_of = |name: &str| -> Result<Option<std::path::PathBuf>, Error> {
-        if name.is_empty() { Ok(None) } else { Ok(Some(models.resolve(name)?.1)) }
-    };
-    let reasoning = file_of(&config.train.reasoning_model)?;
-    let judge = match (config.reward.judge_weight > 0.0, config.judge.model.as_str()) {
-        (false, _) => None,
-        (true, "") => Some(sampled.file.clone()),
-        (true, name) => file_of(name)?,
-    };
-    let threads = match config.model.threads {
-        0 => physical_cores(),
-        threads => threads,
-    };
-    // Before any thread is begun: those inherit it.
+    // Before any thread is begun: those inherit its priority.
     let manners = Manners::new(&context.output, &config.train);
-    let runtime = Runtime::start()?;
-    let backend = lora::backend(None, threads, &runtime)?;
-    let fit_bytes_max = lora::available_bytes(context, &backend);
-    let embedder = embedder(context, &runtime, threads)?;
+    let trainer = Trainer::open(context)?;
+    let base_sha256 = &trainer.manifest.sha256;
     let documents = store.documents()?;
-    let in_use = in_use(store, &manifest.sha256)?;
-    let vectors = embedder.as_ref().map(|it| store.vectors(&it.info().sha256)).transpose()?;
-
+    let in_use = in_use(store, base_sha256)?;
+    let vectors = trainer.embed().map(|it| store.vectors(&it.info().sha256)).transpose()?;
     let (run, pairs) = match earlier {
         Some(run) => (run.id, None),
         None => {
@@ -257,40 +233,23 @@ fn train_in(
             require_enough(store, &pairs, &config.train)?;
             let settings = serde_json::to_value(config).unwrap_or_default();
             let ids: Vec<String> = documents.iter().map(|it| it.id.clone()).collect();
-            (store.begin_run(&manifest.sha256, &settings, &ids)?, Some(pairs))
+            (store.begin_run(base_sha256, &settings, &ids)?, Some(pairs))
         }
     };
     let mut journal = Journal::new(store, run);
     let pairs = match (journal.get(PAIRS, "")?, pairs) {
-        (Some(pairs), _) => pairs,
-        (None, Some(pairs)) => pairs,
+        (Some(pairs), _) | (None, Some(pairs)) => pairs,
         (None, None) => pairs_of(journal.store(), &config.train)?.0,
     };
     journal.keep(PAIRS, "", &pairs)?;
-
     let styles = [style(&documents, &pairs)];
     drop(documents);
-    let screen = Screen::new(context);
-    let workshop = Workshop {
-        runtime,
-        base: &base,
-        base_sha256: &manifest.sha256,
-        sampled: &sampled.file,
-        reasoning: reasoning.as_deref(),
-        judge: judge.as_deref(),
-        config,
-        threads,
-        backend: &backend,
-        fit_bytes_max,
-        embedder: embedder.as_ref().map(|it| it as &dyn Embed),
-        styles: &styles,
-        interrupt: &INTERRUPT,
-        breathe: &|| manners.breathe(),
-        tell: &|progress| screen.show(progress),
-    };
+    let stages = Stages::new(&context.output);
+    let (breathe, tell) = (|| manners.breathe(), |progress: Progress<'_>| stages.show(progress));
+    let workshop = trainer.workshop(context, &styles, &breathe, &tell);
     let ended = selftrain::items(&workshop, &mut journal, &pairs.pairs, vectors.as_ref())
         .and_then(|items| selftrain::train(&workshop, &mut journal, &items, in_use.as_ref()));
-    screen.bar.borrow().finish_and_clear();
+    stages.finish();
     ended
 }
 
@@ -301,83 +260,6 @@ fn in_use(store: &ProfileStore, base_sha256: &str) -> Result<Option<InUse>, Erro
     // One that came from elsewhere is used as the settings say.
     let reasoning = adapter.about["reasoning"].as_bool().unwrap_or(true);
     Ok(Some(InUse { id: adapter.id, content, reasoning }))
-}
-
-/// The embedding model of the settings, where it is here.
-fn embedder(
-    context: &Context,
-    runtime: &Runtime,
-    threads: u32,
-) -> Result<Option<NamedEmbedder>, Error> {
-    let name = &context.config.retrieve.embedder;
-    if !retrieval::is_pulled(context)? {
-        return Ok(None);
-    }
-    let batch_tokens = context.config.model.batch_tokens;
-    let embedder =
-        NamedEmbedder::load(runtime.clone(), &context.paths.models, name, batch_tokens, threads)?;
-    Ok(Some(embedder))
-}
-
-/// Shows how far a run is.
-struct Screen<'c> {
-    context: &'c Context,
-    bar: RefCell<ProgressBar>,
-    stage: RefCell<String>,
-}
-
-impl<'c> Screen<'c> {
-    fn new(context: &'c Context) -> Self {
-        let bar = RefCell::new(context.output.count_bar(""));
-        Self { context, bar, stage: RefCell::new(String::new()) }
-    }
-
-    fn show(&self, progress: Progress<'_>) {
-        match progress {
-            Progress::Stage { name, done, total } => self.stage(name, done as u64, total as u64),
-            Progress::Note(text) => self.say(|output| output.note(&text)),
-            Progress::Fit { name, steps, event } => self.fit(name, steps, &event),
-        }
-    }
-
-    fn stage(&self, name: &str, done: u64, total: u64) {
-        let is_new = *self.stage.borrow() != name;
-        if is_new {
-            name.clone_into(&mut self.stage.borrow_mut());
-            self.bar.borrow().finish_and_clear();
-            self.context.output.note(&format!("{name}: {total}"));
-            *self.bar.borrow_mut() = self.context.output.count_bar(name);
-        }
-        let bar = self.bar.borrow();
-        bar.set_length(total);
-        bar.set_position(done);
-        if is_new {
-            bar.reset_eta();
-        }
-    }
-
-    fn fit(&self, name: &str, steps: u64, event: &Event) {
-        match *event {
-            Event::Step { step, loss, seconds, rows, .. } => {
-                self.stage(&format!("fitting {name}, steps"), step, steps);
-                let speed = rows as f64 / seconds;
-                let message = format!("fitting {name}: loss {loss:.3}, {speed:.0} tokens/s");
-                self.bar.borrow().set_message(message);
-                self.say(|output| {
-                    output.detail(&format!("{name}, step {step}: loss {loss:.4}, {seconds:.1} s"));
-                });
-            }
-            Event::HeldOut { step, loss } => {
-                self.say(|output| {
-                    output.detail(&format!("{name}, after step {step}: validation loss {loss:.4}"));
-                });
-            }
-        }
-    }
-
-    fn say(&self, say: impl FnOnce(&super::output::Output)) {
-        self.bar.borrow().suspend(|| say(&self.context.output));
-    }
 }
 
 /// What a run came to.

@@ -1,12 +1,24 @@
 //! Systems side by side on people's held-out writing.
 //!
-//! What retrieval is worth, and whether those who grade can be trusted; what a model lost by being
-//! changed. Measures on people of a data set or on a neutral text, never on one's own profile; knows nothing of terminals.
+//! What retrieval is worth, whether those who grade can be trusted, and what training adds. Knows
+//! nothing of terminals.
 
+mod authorship;
+mod cohort;
 mod dataset;
 mod graders;
+mod render;
+mod report;
 mod retrieval;
+mod scores;
+mod systems;
 
+pub use authorship::Authors;
+pub use cohort::{Cohort, CohortPlan, cohort, styles};
 pub use dataset::{DatasetError, HeldOut, Person, read_people};
 pub use graders::{Grader, GraderRow, GradersPlan, GradersReport, ORDERED, Text, evaluate_graders};
+pub use render::{markdown, page, predictions};
+pub use report::{Against, MEASURES, Measure, Row, SystemsReport};
 pub use retrieval::{Comparison, Outcome, Plan, Report, System, TaskRow, evaluate_retrieval};
+pub use scores::{Scorer, Scores};
+pub use systems::{Case, Fitted, Requests, Selection, Tried, Tries, Variant, try_systems};

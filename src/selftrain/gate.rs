@@ -103,14 +103,20 @@ fn guards(
     };
     // What the model does without an adapter is no fault of the adapter's.
     let as_base = |name: &str, of: fn(&Figures) -> f64, allowed: f32| {
-        guard(name, over(candidate, of), f64::from(allowed).max(over(base, of)))
+        guard(name, over(candidate, of), decimal(allowed).max(over(base, of)))
     };
     vec![
-        guard("perplexity ratio", perplexity_ratio, f64::from(settings.perplexity_ratio_max)),
+        guard("perplexity ratio", perplexity_ratio, decimal(settings.perplexity_ratio_max)),
         as_base("repetition", |it| it.repeated, settings.repetition_max),
         as_base("copying", |it| it.copied, settings.copied_max),
         as_base("length", too_long_or_short, settings.length_ratio_max),
     ]
+}
+
+/// A setting as it was written: 0.2, not the number next to it that 32 bits have.
+fn decimal(setting: f32) -> f64 {
+    const DIGITS: f64 = 1e6;
+    (f64::from(setting) * DIGITS).round() / DIGITS
 }
 
 /// How many times longer or shorter than the person's text.

@@ -36,7 +36,7 @@ pub use overlap::{Overlaps, leaked};
 pub use pairs::{Dropped, Origin, Pair, PairRules, Pairs, Shown, WhyDropped, pairs};
 pub use reasoning::{Fault, Notes, write_notes};
 pub use requests::write_requests;
-pub use rounds::{InUse, Outcome, Round, train};
+pub use rounds::{AllNotes, InUse, Outcome, Round, Rounds, SFT, SFT_WITH_NOTES, round_name, train};
 pub use scrub::scrub;
 pub use trial::{System, Trial};
 pub use workshop::{Drafted, Progress, Workshop, Writing};

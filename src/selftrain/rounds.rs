@@ -70,12 +70,11 @@ pub fn train(
     in_use: Option<&InUse>,
 ) -> Result<Outcome, Error> {
     let settings = &workshop.config.train;
-    let split = Split::of(items, f64::from(settings.validation_share));
-    let run = Rounds { workshop, split, reasoning: workshop.config.generate.reasoning };
+    let run = Rounds::new(workshop, items, workshop.config.generate.reasoning);
     let notes = run.notes(journal)?;
-    let plain = run.fit_gold(journal, "sft", &notes, false)?;
+    let plain = run.fit_gold(journal, SFT, &notes, false)?;
     let mut current = match run.reasoning {
-        true => run.fit_gold(journal, "sft with notes", &notes, true)?,
+        true => run.fit_gold(journal, SFT_WITH_NOTES, &notes, true)?,
         false => plain.clone(),
     };
     let trial = Trial { workshop, items: &run.split.held_out };
@@ -91,15 +90,8 @@ pub fn train(
     let mut in_use = in_use.cloned();
     let mut parent = None;
     for round in 1..=settings.rounds {
-        let samples =
-            expectation(workshop, journal, &run.split.learned, round, run.reasoning, &current)?;
-        let harvest = harvest(&samples);
-        (workshop.tell)(Progress::Note(described(round, &harvest)));
-        let lessons = run.lessons(&notes, &samples);
-        if lessons.is_empty() {
-            return Err(TrainError::Nothing { what: "draft worth learning from" }.into());
-        }
-        current = run.fit(journal, &format!("round {round}"), &notes, &lessons, run.reasoning)?;
+        let harvest;
+        (current, harvest) = run.round(journal, &notes, round, &current)?;
         let verdict = run.verdict(journal, &trial, round, (&plain, &current), in_use.as_ref())?;
         let is_adopted = verdict.is_adopted;
         let new = NewAdapter {
@@ -171,19 +163,67 @@ impl<'i> Split<'i> {
 }
 
 /// The notes for the items, in their order.
-struct AllNotes {
+#[derive(Debug)]
+pub struct AllNotes {
     learned: Vec<Notes>,
     validation: Vec<Notes>,
 }
 
-struct Rounds<'r, 'a> {
+/// What is learned in a run, stage by stage.
+pub struct Rounds<'r, 'a> {
     workshop: &'r Workshop<'a>,
     split: Split<'r>,
     reasoning: bool,
 }
 
-impl<'r> Rounds<'r, '_> {
-    fn notes(&self, journal: &mut Journal<'_>) -> Result<AllNotes, Error> {
+/// The adapter that was fitted to the person's texts alone, as the journal calls it.
+pub const SFT: &str = "sft";
+/// The same with notes before the texts.
+pub const SFT_WITH_NOTES: &str = "sft with notes";
+
+/// The adapter of a round, as the journal calls it.
+#[must_use]
+pub fn round_name(round: u32, reasoning: bool) -> String {
+    format!("{}round {round}", if reasoning { "" } else { "plain " })
+}
+
+impl<'r, 'a> Rounds<'r, 'a> {
+    /// On `items`; with notes first (REST-PG) or without (ReST-EM, arXiv 2312.06585).
+    #[must_use]
+    pub fn new(workshop: &'r Workshop<'a>, items: &'r [Item], reasoning: bool) -> Self {
+        let share = f64::from(workshop.config.train.validation_share);
+        Self { workshop, split: Split::of(items, share), reasoning }
+    }
+
+    /// One round: the drafts of the model with the adapter `current`, and an adapter fitted to the
+    /// best of them.
+    ///
+    /// # Errors
+    /// [`TrainError`], a model's, the trainer's or the store's.
+    pub fn round(
+        &self,
+        journal: &mut Journal<'_>,
+        notes: &AllNotes,
+        round: u32,
+        current: &[u8],
+    ) -> Result<(Vec<u8>, Harvest), Error> {
+        let Self { workshop, split, reasoning } = self;
+        let samples = expectation(workshop, journal, &split.learned, round, *reasoning, current)?;
+        let harvest = harvest(&samples);
+        (workshop.tell)(Progress::Note(described(round, &harvest)));
+        let lessons = self.lessons(notes, &samples);
+        if lessons.is_empty() {
+            return Err(TrainError::Nothing { what: "draft worth learning from" }.into());
+        }
+        let name = round_name(round, *reasoning);
+        Ok((self.fit(journal, &name, notes, &lessons, *reasoning)?, harvest))
+    }
+
+    /// Notes for everything that is learned.
+    ///
+    /// # Errors
+    /// As [`Self::round`].
+    pub fn notes(&self, journal: &mut Journal<'_>) -> Result<AllNotes, Error> {
         let Split { learned, validation, .. } = &self.split;
         if !self.reasoning {
             let none = |items: &[&Item]| {
@@ -200,8 +240,11 @@ impl<'r> Rounds<'r, '_> {
         Ok(AllNotes { learned: notes, validation: of_validation })
     }
 
-    /// An adapter fitted to the person's own texts.
-    fn fit_gold(
+    /// An adapter fitted to the person's own texts, with notes before them or without.
+    ///
+    /// # Errors
+    /// As [`Self::round`].
+    pub fn fit_gold(
         &self,
         journal: &mut Journal<'_>,
         name: &str,
@@ -258,10 +301,10 @@ impl<'r> Rounds<'r, '_> {
         (plain, candidate): (&[u8], &[u8]),
         in_use: Option<&InUse>,
     ) -> Result<Verdict, Error> {
-        let name = format!("round {round}");
         let reasoning = self.reasoning;
+        let name = round_name(round, reasoning);
         let base = trial.figures(journal, &System::base("base"))?;
-        let sft = trial.figures(journal, &System::adapted("sft", plain, false))?;
+        let sft = trial.figures(journal, &System::adapted(SFT, plain, false))?;
         let system = System::adapted(&name, candidate, reasoning);
         let found = trial.figures(journal, &system)?;
         let used: Option<Vec<Figures>> = in_use

@@ -78,6 +78,47 @@ impl Trial<'_, '_> {
         Ok(drafts)
     }
 
+    /// Several drafts of each item, at the temperature of training.
+    ///
+    /// # Errors
+    /// As [`Self::drafts`].
+    pub fn candidates(
+        &self,
+        journal: &mut Journal<'_>,
+        system: &System<'_>,
+        count: u32,
+    ) -> Result<Vec<Vec<Drafted>>, Error> {
+        let train = &self.workshop.config.train;
+        let writing = Writing {
+            reasoning: system.reasoning,
+            has_passages: system.has_passages,
+            temperature: train.temperature,
+            top_p: train.top_p,
+        };
+        let stage = format!("{count} drafts by {}", system.name);
+        let mut all = Vec::with_capacity(self.items.len());
+        let mut model = None;
+        for (done, item) in self.items.iter().enumerate() {
+            self.workshop.stage(&stage, done, self.items.len());
+            if let Some(drafts) = journal.get(&stage, &item.key)? {
+                all.push(drafts);
+                continue;
+            }
+            self.workshop.go_on()?;
+            let model = match &mut model {
+                Some(model) => model,
+                none => none.insert(self.workshop.model(system.adapter)?),
+            };
+            let first = self.seed(item);
+            let seeds = (first..first + count).collect();
+            let drafts = self.workshop.write(model, &[(item, seeds)], writing)?;
+            let drafts: Vec<Drafted> = drafts.into_iter().flatten().collect();
+            journal.keep(&stage, &item.key, &drafts)?;
+            all.push(drafts);
+        }
+        Ok(all)
+    }
+
     /// The figures of a draft of each item.
     ///
     /// # Errors

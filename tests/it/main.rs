@@ -80,6 +80,7 @@ mod sampling;
 mod support;
 mod tidy;
 mod tiny;
+mod training;
 mod tuning;
 mod watching;
 mod writing;

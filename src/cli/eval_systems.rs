@@ -1,0 +1,313 @@
+//! `restpg-edge eval --user U` and `eval --dataset FILE… --output DIR`: systems side by side.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::args::EvalArguments;
+use super::manners::Manners;
+use super::stages::Stages;
+use super::trainer::Trainer;
+use super::{Context, profile};
+use crate::catalogue::ModelStore;
+use crate::config::Config;
+use crate::error::{Error, Exit, Explain};
+use crate::evaluate::{
+    self, Authors, Cohort, CohortPlan, Fitted, Person, Requests, Scorer, SystemsReport, Tries,
+    Variant,
+};
+use crate::llama::Model;
+use crate::metrics::StyleProfile;
+use crate::paths::{Paths, create_private_folder, replace};
+use crate::profile::{NoPassphrase, ProfileStore, User};
+use crate::selftrain::{Item, Journal, Progress, TrainError};
+
+/// Whose journal it is that an evaluation keeps.
+const JOURNAL: &str = "journal";
+const WORK: &str = "work";
+const COHORT: &str = "cohort";
+
+#[derive(Debug, thiserror::Error)]
+enum SystemsError {
+    #[error("nothing was told where the results go")]
+    NoOutput,
+    #[error("{} was begun with other settings or data", path.display())]
+    OtherSettings { path: PathBuf },
+    #[error("{user:?} has no training run that came so far")]
+    NoRun { user: String },
+    #[error("cannot write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+}
+
+impl Explain for SystemsError {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::NoOutput => "usage",
+            Self::OtherSettings { .. } => "other_settings",
+            Self::NoRun { .. } => "no_such_run",
+            Self::Write { .. } => "cannot_write",
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoOutput | Self::OtherSettings { .. } => Exit::Usage,
+            Self::NoRun { .. } => Exit::NotFound,
+            Self::Write { .. } => Exit::Failed,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::NoOutput => Some(
+                "Give --output DIR; or ask for --retrieval or --graders, which need none.".into(),
+            ),
+            Self::OtherSettings { .. } => {
+                Some("Give the same ones, or another folder with --output.".into())
+            }
+            Self::NoRun { user } => Some(format!("`restpg-edge train --user {user:?}` makes one.")),
+            Self::Write { .. } => None,
+        }
+    }
+}
+
+pub(super) fn run(context: Context, arguments: &EvalArguments) -> Result<Option<Exit>, Error> {
+    let ended = match &arguments.user {
+        Some(user) => of_user(context, user, arguments),
+        None => of_people(context, arguments),
+    };
+    match ended {
+        Err(error) if error.inner().kind() == TrainError::Stopped.kind() => {
+            Ok(Some(Exit::Interrupted))
+        }
+        other => other.map(|()| None),
+    }
+}
+
+/// The systems that were named, or all.
+fn variants(arguments: &EvalArguments) -> Vec<Variant> {
+    let is_wanted = |variant: &Variant| {
+        arguments.systems.is_empty() || arguments.systems.iter().any(|it| it == variant.name())
+    };
+    Variant::ALL.into_iter().filter(is_wanted).collect()
+}
+
+/// What is held out of a person's last run, with what that run fitted.
+fn of_user(mut context: Context, user: &str, arguments: &EvalArguments) -> Result<(), Error> {
+    let mut store = profile::open(&context, user)?;
+    let no_run = || SystemsError::NoRun { user: user.to_owned() };
+    let run = store.runs()?.pop().ok_or_else(no_run)?;
+    let settings: Config = serde_json::from_value(run.settings).map_err(|_| no_run())?;
+    let eval = std::mem::replace(&mut context.config, settings).eval;
+    context.config.eval = eval;
+    let documents = store.documents()?;
+    let style = StyleProfile::of(documents.iter().map(|document| document.text.as_str()));
+    let mut journal = Journal::new(&mut store, run.id);
+    let items: Vec<Item> = journal.get("items", "")?.ok_or_else(no_run)?;
+    let held_out: Vec<Item> = items.into_iter().filter(|item| item.held_out).collect();
+    let fitted = Fitted::of_run(&journal, context.config.train.rounds)?;
+    let bench = Bench::open(&context, vec![style], None, vec![vec![0]])?;
+    let requests = Requests { own: &held_out, misled: &[] };
+    let variants = variants(arguments);
+    let tries = bench.work(&context, |workshop, scorer| {
+        let best_of = context.config.eval.best_of;
+        evaluate::try_systems(workshop, &mut journal, requests, &variants, &fitted, scorer, best_of)
+    })?;
+    show(&context, &tries, arguments.report.as_deref(), user)
+}
+
+/// Fitted on some of the people, tried on others.
+fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
+    let mut context = context;
+    if let Some(name) = &arguments.model {
+        context.config.model.name.clone_from(name);
+    }
+    if let Some(queries) = arguments.queries {
+        context.config.eval.test_queries = queries;
+    }
+    let output = arguments.output.as_ref().ok_or(SystemsError::NoOutput)?;
+    let people = evaluate::read_people(&arguments.dataset)?;
+    let failed = |source| SystemsError::Write { path: output.clone(), source };
+    create_private_folder(output).map_err(failed)?;
+    let paths = Paths::resolve(Some(&output.join(WORK)))?;
+    let user = User::parse(JOURNAL)?;
+    let mut store = ProfileStore::open_or_create(&paths, &user, &NoPassphrase)?;
+    let config = &context.config;
+    let eval = &config.eval;
+    let plan = CohortPlan {
+        train_queries: eval.train_queries as usize,
+        test_queries: eval.test_queries as usize,
+        skipped: arguments.skip as usize,
+    };
+    let settings = json!({
+        "config": config, "skipped": plan.skipped, "people": people_sha256(&people),
+    });
+    let styles = evaluate::styles(&people);
+    let (authors, peers) = authors(&people);
+    let bench = Bench::open(&context, styles, Some(authors), peers)?;
+    let run = the_run(&mut store, &settings, &bench.trainer.manifest.sha256, output)?;
+    let mut journal = Journal::new(&mut store, run);
+    let cohort: Cohort = match journal.get(COHORT, "")? {
+        Some(cohort) => cohort,
+        None => {
+            let bar = context.output.count_bar("finding passages");
+            let mut progress = |done, total| {
+                bar.set_length(total as u64);
+                bar.set_position(done as u64);
+            };
+            let embedder = bench.trainer.embed();
+            let made = evaluate::cohort(&people, &plan, config, embedder, &paths, &mut progress)?;
+            bar.finish_and_clear();
+            journal.keep(COHORT, "", &made)?;
+            made
+        }
+    };
+    let variants = variants(arguments);
+    let requests = Requests { own: &cohort.test, misled: &cohort.misled };
+    let tries = bench.work(&context, |workshop, scorer| {
+        let fitted = Fitted::fit(workshop, &mut journal, &cohort.train, &variants)?;
+        evaluate::try_systems(
+            workshop,
+            &mut journal,
+            requests,
+            &variants,
+            &fitted,
+            scorer,
+            eval.best_of,
+        )
+    })?;
+    write_results(output, &tries)?;
+    let page = arguments.report.clone().unwrap_or_else(|| output.join("report.html"));
+    show(&context, &tries, Some(&page), "people of a data set")
+}
+
+/// The run in the folder, where it is the same; a new one in a new folder.
+fn the_run(
+    store: &mut ProfileStore,
+    settings: &serde_json::Value,
+    base_sha256: &str,
+    output: &Path,
+) -> Result<String, Error> {
+    // As it comes back from the store.
+    let settings = settings.to_string().parse::<serde_json::Value>().unwrap_or_default();
+    match store.runs()?.pop() {
+        Some(run) if run.settings == settings && run.base_sha256 == base_sha256 => Ok(run.id),
+        Some(_) => Err(SystemsError::OtherSettings { path: output.to_owned() }.into()),
+        None => Ok(store.begin_run(base_sha256, &settings, &[])?),
+    }
+}
+
+fn people_sha256(people: &[Person]) -> String {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    for person in people {
+        hash.update(person.user.as_bytes());
+        let texts = person.profile.iter().map(|document| document.text.as_str());
+        let queries = person.queries.iter().flat_map(|it| [it.input.as_str(), it.output.as_str()]);
+        for text in texts.chain(queries) {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        }
+    }
+    hex::encode(hash.finalize())
+}
+
+/// The people by how they write, and of each the people of the same task.
+fn authors(people: &[Person]) -> (Authors, Vec<Vec<usize>>) {
+    let texts = |person: &Person| -> Vec<String> {
+        person.profile.iter().map(|document| document.text.clone()).collect()
+    };
+    let texts: Vec<Vec<String>> = people.iter().map(texts).collect();
+    let listed: Vec<Vec<&str>> =
+        texts.iter().map(|texts| texts.iter().map(String::as_str).collect()).collect();
+    let peers = |person: &Person| -> Vec<usize> {
+        let same = |(_, other): &(usize, &Person)| other.task == person.task;
+        people.iter().enumerate().filter(same).map(|(place, _)| place).collect()
+    };
+    (Authors::of(&listed), people.iter().map(peers).collect())
+}
+
+/// What systems are tried and scored with.
+struct Bench {
+    trainer: Trainer,
+    styles: Vec<Option<StyleProfile>>,
+    authors: Option<Authors>,
+    peers: Vec<Vec<usize>>,
+    judge: Option<Model>,
+}
+
+impl Bench {
+    fn open(
+        context: &Context,
+        styles: Vec<Option<StyleProfile>>,
+        authors: Option<Authors>,
+        peers: Vec<Vec<usize>>,
+    ) -> Result<Self, Error> {
+        let trainer = Trainer::open(context)?;
+        let name = &context.config.eval.judge;
+        let judge = match name.as_str() {
+            "" => None,
+            name => {
+                let (_, file) = ModelStore::new(&context.paths.models).resolve(name)?;
+                Some(Model::load(trainer.runtime.clone(), &file)?)
+            }
+        };
+        Ok(Self { trainer, styles, authors, peers, judge })
+    }
+
+    fn work<T>(
+        &self,
+        context: &Context,
+        work: impl FnOnce(&crate::selftrain::Workshop<'_>, &Scorer<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let manners = Manners::new(&context.output, &context.config.train);
+        let stages = Stages::new(&context.output);
+        let breathe = || manners.breathe();
+        let tell = |progress: Progress<'_>| stages.show(progress);
+        let workshop = self.trainer.workshop(context, &self.styles, &breathe, &tell);
+        let scorer = Scorer {
+            embedder: self.trainer.embed(),
+            styles: &self.styles,
+            authors: self.authors.as_ref(),
+            peers: &self.peers,
+            judge: self.judge.as_ref(),
+        };
+        let ended = work(&workshop, &scorer);
+        stages.finish();
+        ended
+    }
+}
+
+/// The tables, the figures and the drafts as files.
+fn write_results(output: &Path, tries: &Tries) -> Result<(), Error> {
+    let report = SystemsReport::of(tries);
+    let write = |path: PathBuf, bytes: &[u8]| {
+        replace(&path, bytes).map_err(|source| SystemsError::Write { path, source })
+    };
+    write(output.join("report.md"), evaluate::markdown(&report).as_bytes())?;
+    let all = json!({"report": report, "cases": tries.cases});
+    write(output.join("report.json"), all.to_string().as_bytes())?;
+    let folder = output.join("predictions");
+    let failed = |source| SystemsError::Write { path: folder.clone(), source };
+    create_private_folder(&folder).map_err(failed)?;
+    for (name, content) in evaluate::predictions(tries) {
+        write(folder.join(format!("{name}.json")), content.to_string().as_bytes())?;
+    }
+    Ok(())
+}
+
+fn show(context: &Context, tries: &Tries, page: Option<&Path>, whose: &str) -> Result<(), Error> {
+    let report = SystemsReport::of(tries);
+    if let Some(path) = page {
+        let title = format!("How {} writes: {whose}", context.config.model.name);
+        let html = evaluate::page(&title, &report, tries);
+        replace(path, html.as_bytes())
+            .map_err(|source| SystemsError::Write { path: path.to_owned(), source })?;
+        context.output.note(&format!("{} has all drafts, in plain", path.display()));
+    }
+    if context.output.json {
+        return context.output.object(&json!({"report": report}));
+    }
+    context.output.line(evaluate::markdown(&report).trim_end())
+}

@@ -1,0 +1,254 @@
+//! People of a data set as those whom a model learns from and others whom it is tried on.
+//!
+//! Of each task one person in three, by a hash of their names, is only tried on: what was learned
+//! from a person says little of how well others are written for.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Person;
+use super::dataset::sample;
+use crate::config::Config;
+use crate::error::Error;
+use crate::metrics::{StyleProfile, words};
+use crate::paths::Paths;
+use crate::profile::{Hit, NoPassphrase, ProfileStore, Source, Stamp, User, Vectors};
+use crate::retrieve::{Embed, Query, retrieve_to_write, update_index};
+use crate::selftrain::{Item, scrub};
+use crate::task::Task;
+
+/// Of the people of a task, one in so many is tried on.
+const ONE_IN: usize = 3;
+
+/// How many requests are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CohortPlan {
+    /// Of each task, to learn from.
+    pub train_queries: usize,
+    /// Of each task, to be tried on.
+    pub test_queries: usize,
+    /// Of each task, left out before those that are tried on: what settings were chosen on.
+    pub skipped: usize,
+}
+
+/// The requests of a cohort.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cohort {
+    /// Learned from.
+    pub train: Vec<Item>,
+    /// Tried on.
+    pub test: Vec<Item>,
+    /// The same with passages of another person of the task.
+    pub misled: Vec<Item>,
+}
+
+/// The requests of `people`; their profiles are built in `scratch`, encrypted.
+///
+/// # Errors
+/// The store's or the embedding model's.
+pub fn cohort(
+    people: &[Person],
+    plan: &CohortPlan,
+    config: &Config,
+    embedder: Option<&dyn Embed>,
+    scratch: &Paths,
+    on_progress: &mut dyn FnMut(usize, usize),
+) -> Result<Cohort, Error> {
+    let (learned_from, tried_on) = split(people);
+    let usable: Vec<Person> = people.iter().map(|person| with_usable(person, config)).collect();
+    let of = |places: &[usize]| -> Vec<Person> {
+        let is_there = |place: &usize| places.contains(place);
+        let empty = |person: &Person| Person { queries: Vec::new(), ..person.clone() };
+        let keep = |(place, person): (usize, &Person)| {
+            if is_there(&place) { person.clone() } else { empty(person) }
+        };
+        usable.iter().enumerate().map(keep).collect()
+    };
+    let (train_people, test_people) = (of(&learned_from), of(&tried_on));
+    let train = sample(&train_people, 0, plan.train_queries);
+    let test = sample(&test_people, plan.skipped, plan.test_queries);
+    let total = train.len() + test.len();
+    let mut shelves = Shelves { people, config, embedder, scratch, built: BTreeMap::new() };
+    let mut cohort = Cohort::default();
+    for (done, &(person, query)) in train.iter().enumerate() {
+        on_progress(done, total);
+        cohort.train.extend(shelves.item(&usable, person, query, person, false)?);
+    }
+    for (done, &(person, query)) in test.iter().enumerate() {
+        on_progress(train.len() + done, total);
+        let other = other(people, &tried_on, person);
+        let own = shelves.item(&usable, person, query, person, true)?;
+        let misled = shelves.item(&usable, person, query, other, true)?;
+        if let (Some(own), Some(misled)) = (own, misled) {
+            cohort.test.push(own);
+            cohort.misled.push(misled);
+        }
+    }
+    Ok(cohort)
+}
+
+/// The style of each person, by what they wrote before.
+#[must_use]
+pub fn styles(people: &[Person]) -> Vec<Option<StyleProfile>> {
+    let of = |person: &Person| {
+        StyleProfile::of(person.profile.iter().map(|document| document.text.as_str()))
+    };
+    people.iter().map(of).collect()
+}
+
+/// The places of those who are learned from, and of those who are tried on.
+fn split(people: &[Person]) -> (Vec<usize>, Vec<usize>) {
+    let mut tasks: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (place, person) in people.iter().enumerate() {
+        tasks.entry(&person.task).or_default().push(place);
+    }
+    let (mut learned_from, mut tried_on) = (Vec::new(), Vec::new());
+    for mut places in tasks.into_values() {
+        places.sort_by_key(|&place| Sha256::digest(people[place].user.as_bytes()).to_vec());
+        let tried = places.len().div_ceil(ONE_IN);
+        let rest = places.split_off(tried.min(places.len()));
+        tried_on.extend(places);
+        learned_from.extend(rest);
+    }
+    (learned_from, tried_on)
+}
+
+/// The person with the requests whose texts can be learned and written.
+fn with_usable(person: &Person, config: &Config) -> Person {
+    let (least, most) = (config.train.words_min as usize, config.train.words_max as usize);
+    let mut person = person.clone();
+    person.queries.retain(|query| (least..=most).contains(&words(&query.output).len()));
+    person
+}
+
+/// Another person of the same task who is tried on: the next one; where there is none, of any task.
+fn other(people: &[Person], tried_on: &[usize], person: usize) -> usize {
+    let n = tried_on.len();
+    let at = tried_on.iter().position(|&place| place == person).unwrap_or(0);
+    let others = || (1..n).map(|step| tried_on[(at + step) % n]);
+    let same_task = |place: &usize| people[*place].task == people[person].task;
+    others().find(same_task).or_else(|| others().next()).unwrap_or(person)
+}
+
+/// Profiles of people, built when they are first needed.
+struct Shelves<'a> {
+    people: &'a [Person],
+    config: &'a Config,
+    embedder: Option<&'a dyn Embed>,
+    scratch: &'a Paths,
+    built: BTreeMap<usize, (ProfileStore, Option<Vectors>)>,
+}
+
+impl Shelves<'_> {
+    fn build(&mut self, person: usize) -> Result<(), Error> {
+        if self.built.contains_key(&person) {
+            return Ok(());
+        }
+        let user = User::parse(&format!("person {person}"))?;
+        let mut store = ProfileStore::open_or_create(self.scratch, &user, &NoPassphrase)?;
+        let stamp = Stamp { size_bytes: 0, modified_ns: 0, reading: String::new() };
+        let source = Source { place: "dataset".into(), stamp };
+        let chunk_tokens = self.config.ingest.chunk_tokens as usize;
+        store.replace_source(&source, &self.people[person].profile, chunk_tokens)?;
+        let mut vectors = None;
+        if let Some(embedder) = self.embedder {
+            update_index(&mut store, embedder, &AtomicBool::new(false), &mut |_, _| {})?;
+            vectors = Some(store.vectors(&embedder.info().sha256)?);
+        }
+        self.built.insert(person, (store, vectors));
+        Ok(())
+    }
+
+    /// The item of a query with passages of `owner`; `None` where there are none.
+    fn item(
+        &mut self,
+        people: &[Person],
+        person: usize,
+        query: usize,
+        owner: usize,
+        held_out: bool,
+    ) -> Result<Option<Item>, Error> {
+        self.build(owner)?;
+        let (store, vectors) = &self.built[&owner];
+        let (writer, held) = (&people[person], &people[person].queries[query]);
+        let task = Task::named(&writer.task).unwrap_or_else(Task::free);
+        let settings = &self.config.retrieve;
+        let vector = self.embedder.map(|embedder| embedder.query(&held.input)).transpose()?;
+        let wanted = Query { text: &held.input, vector: vector.as_deref(), ..Query::default() };
+        let k = settings.k as usize;
+        let found = retrieve_to_write(store, vectors.as_ref(), &wanted, settings, k)?;
+        let mut passages: Vec<Hit> = found.into_iter().map(|found| found.hit).collect();
+        let mut output = held.output.clone();
+        if self.config.train.scrub {
+            let hide = |text: &mut String| *text = scrub(text).0.into_owned();
+            passages.iter_mut().for_each(|hit| hide(&mut hit.text));
+            hide(&mut output);
+        }
+        let item = Item {
+            key: format!("{} {}", writer.user, held.id),
+            request: held.input.clone(),
+            task: task.name.to_owned(),
+            output,
+            passages,
+            writer: person,
+            documents: Vec::new(),
+            held_out,
+        };
+        Ok((!item.passages.is_empty()).then_some(item))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::HeldOut;
+    use crate::profile::NewDocument;
+
+    fn config() -> Config {
+        let none = std::path::Path::new("/nowhere.toml");
+        let mut config = Config::load(none, false, std::iter::empty()).unwrap();
+        config.train.words_min = 3;
+        config
+    }
+
+    fn person(user: &str) -> Person {
+        let document = |n: usize| NewDocument {
+            key: format!("{user}{n}"),
+            id: Some(format!("{user}{n}")),
+            text: format!("{user} wrote about the kettle, number {n}."),
+            ..NewDocument::default()
+        };
+        let query = |n: usize| HeldOut {
+            id: format!("{user}-q{n}"),
+            input: "about the kettle".into(),
+            output: format!("{user} says more of it {n}"),
+        };
+        Person {
+            user: user.into(),
+            task: "email".into(),
+            profile: (0..3).map(document).collect(),
+            queries: (0..4).map(query).collect(),
+        }
+    }
+
+    #[test]
+    fn nobody_is_both_learned_from_and_tried_on() {
+        let people: Vec<Person> = ["a", "b", "c", "d", "e", "f"].map(person).to_vec();
+        let scratch = tempfile::tempdir().unwrap();
+        let paths = Paths::resolve(Some(scratch.path())).unwrap();
+        let plan = CohortPlan { train_queries: 6, test_queries: 4, skipped: 0 };
+        let made = cohort(&people, &plan, &config(), None, &paths, &mut |_, _| {}).unwrap();
+        assert_eq!((made.train.len(), made.test.len(), made.misled.len()), (6, 4, 4));
+        let tried: Vec<usize> = made.test.iter().map(|item| item.writer).collect();
+        assert!(made.train.iter().all(|item| !tried.contains(&item.writer) && !item.held_out));
+        for (own, misled) in made.test.iter().zip(&made.misled) {
+            let writer = &people[own.writer].user;
+            assert!(own.passage_texts().all(|text| text.starts_with(writer)));
+            assert!(misled.passage_texts().all(|text| !text.starts_with(writer)));
+            assert_eq!((&own.key, own.held_out), (&misled.key, true));
+        }
+    }
+}

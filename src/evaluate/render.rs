@@ -1,0 +1,292 @@
+//! A report as Markdown, as one self-contained page, and drafts in LongLaMP's file shape.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::report::{Against, MEASURES, Row, SystemsReport};
+use super::systems::{Case, Tries};
+use crate::statistics::Interval;
+
+const BAR_WIDTH: f64 = 420.0;
+const BAR_HEIGHT: f64 = 22.0;
+const LABEL_WIDTH: f64 = 190.0;
+const STYLE: &str = "body{font:15px/1.5 sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}\
+    table{border-collapse:collapse;font-size:13px;display:block;overflow-x:auto}\
+    td,th{border:1px solid #ccc;padding:.2rem .5rem;text-align:right;white-space:nowrap}\
+    td:first-child,th:first-child{text-align:left}\
+    details{border:1px solid #ddd;padding:.4rem .8rem;margin:.4rem 0}\
+    .drafts{display:grid;grid-template-columns:repeat(auto-fit,minmax(18rem,1fr));gap:1rem}\
+    .drafts div{white-space:pre-wrap;font-size:13px}.notes{color:#666}h4{margin:.4rem 0}";
+
+/// The tables of a report, in Markdown.
+#[must_use]
+pub fn markdown(report: &SystemsReport) -> String {
+    let mut text = String::new();
+    // A String takes everything.
+    let _ = writeln!(text, "Requests: {}.\n", requests(report));
+    let measures = measures(report);
+    let _ = writeln!(text, "| system | {} |", measures.join(" | "));
+    let _ = writeln!(text, "|---|{}", "---|".repeat(measures.len()));
+    for row in &report.rows {
+        let cells: Vec<String> = measures.iter().map(|name| cell(row, name)).collect();
+        let _ = writeln!(text, "| {} | {} |", row.system, cells.join(" | "));
+    }
+    let tasks: Vec<&String> = report.requests.keys().collect();
+    let names: Vec<&str> = tasks.iter().map(|task| task.as_str()).collect();
+    let _ = writeln!(text, "\nQuality by task:\n\n| system | {} |", names.join(" | "));
+    let _ = writeln!(text, "|---|{}", "---|".repeat(tasks.len()));
+    for row in &report.rows {
+        let cells: Vec<String> =
+            tasks.iter().map(|task| row.tasks.get(*task).map_or_else(String::new, short)).collect();
+        let _ = writeln!(text, "| {} | {} |", row.system, cells.join(" | "));
+    }
+    if let Some(Against { other, .. }) = report.against.first() {
+        let _ = writeln!(
+            text,
+            "\nQuality against {other}:\n\n| system | gain | relative | better | alike | worse |\n\
+             |---|---|---|---|---|---|"
+        );
+    }
+    for it in &report.against {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} |",
+            it.system,
+            signed(&it.gain),
+            percent(&it.relative),
+            it.wins,
+            it.ties,
+            it.losses
+        );
+    }
+    if !report.selection.is_empty() {
+        let _ = writeln!(
+            text,
+            "\nQuality that choosing among several drafts could reach:\n\n| system | drafts | mean | \
+             by reward | best | rank correlation |\n|---|---|---|---|---|---|"
+        );
+    }
+    for (system, it) in &report.selection {
+        let _ = writeln!(
+            text,
+            "| {system} | {} | {:.3} | {:.3} | {:.3} | {:+.2} |",
+            it.count, it.mean, it.by_reward, it.oracle, it.rank_correlation
+        );
+    }
+    text
+}
+
+fn requests(report: &SystemsReport) -> String {
+    let tasks = report.requests.iter().map(|(task, count)| format!("{task} {count}"));
+    tasks.collect::<Vec<_>>().join(", ")
+}
+
+/// The measures that some system has, in order.
+fn measures(report: &SystemsReport) -> Vec<&'static str> {
+    let has = |name: &&str| report.rows.iter().any(|row| row.measures.contains_key(*name));
+    MEASURES.iter().map(|(name, _)| *name).filter(has).collect()
+}
+
+fn cell(row: &Row, measure: &str) -> String {
+    row.measures.get(measure).map_or_else(String::new, short)
+}
+
+fn short(interval: &Interval) -> String {
+    format!("{:.3} [{:.3}, {:.3}]", interval.mean, interval.low, interval.high)
+}
+
+fn signed(interval: &Interval) -> String {
+    format!("{:+.3} [{:+.3}, {:+.3}]", interval.mean, interval.low, interval.high)
+}
+
+fn percent(interval: &Interval) -> String {
+    let Interval { mean, low, high } = interval;
+    format!("{:+.1} % [{:+.1}, {:+.1}]", mean * 1e2, low * 1e2, high * 1e2)
+}
+
+/// A report with its drafts as one page that needs nothing else.
+#[must_use]
+pub fn page(title: &str, report: &SystemsReport, tries: &Tries) -> String {
+    let mut html = format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{0}</title>\n\
+         <style>{STYLE}</style>\n<h1>{0}</h1>\n<p>Requests: {1}.</p>\n",
+        escaped(title),
+        escaped(&requests(report))
+    );
+    html.push_str(
+        "<h2>Quality</h2>\n<p>The mean of ROUGE-1, ROUGE-L and METEOR, macro average \
+         over tasks, with 95 % intervals.</p>\n",
+    );
+    html.push_str(&bars(report));
+    html.push_str("<h2>All measures</h2>\n");
+    html.push_str(&table(report));
+    html.push_str("<h2>Drafts</h2>\n");
+    tries.cases.iter().for_each(|case| html.push_str(&drafts(case, &tries.systems)));
+    html.push_str("</html>\n");
+    html
+}
+
+/// The quality of each system as a bar with its interval.
+fn bars(report: &SystemsReport) -> String {
+    let quality = |row: &Row| row.measures.get("quality").copied().unwrap_or_default();
+    let highest = report.rows.iter().map(|row| quality(row).high).fold(f64::MIN_POSITIVE, f64::max);
+    let x = |value: f64| LABEL_WIDTH + BAR_WIDTH * value / highest;
+    let height = BAR_HEIGHT * report.rows.len() as f64;
+    let width = LABEL_WIDTH + BAR_WIDTH + 60.0;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+         style=\"max-width:{width}px\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\" \
+         aria-label=\"Quality of each system\">\n"
+    );
+    for (place, row) in report.rows.iter().enumerate() {
+        let Interval { mean, low, high } = quality(row);
+        let top = BAR_HEIGHT * place as f64;
+        let middle = top + BAR_HEIGHT / 2.0;
+        let _ = writeln!(
+            svg,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
+             <rect x=\"{LABEL_WIDTH}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"#8ab\"/>\
+             <path d=\"M{:.1} {middle:.1}H{:.1}\" stroke=\"#000\"/>\
+             <text x=\"{:.1}\" y=\"{:.1}\">{mean:.3}</text>",
+            LABEL_WIDTH - 6.0,
+            middle + 4.0,
+            escaped(&row.system),
+            top + 3.0,
+            x(mean) - LABEL_WIDTH,
+            BAR_HEIGHT - 6.0,
+            x(low),
+            x(high),
+            x(high) + 6.0,
+            middle + 4.0
+        );
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn table(report: &SystemsReport) -> String {
+    let measures = measures(report);
+    let head: String = measures.iter().map(|name| format!("<th>{name}</th>")).collect();
+    let mut html = format!("<table><tr><th>system</th>{head}</tr>\n");
+    for row in &report.rows {
+        let cells: String =
+            measures.iter().map(|name| format!("<td>{}</td>", cell(row, name))).collect();
+        let _ = writeln!(html, "<tr><td>{}</td>{cells}</tr>", escaped(&row.system));
+    }
+    html.push_str("</table>\n");
+    html
+}
+
+/// What the person wrote, and beside it what each system did, with its notes.
+fn drafts(case: &Case, systems: &[String]) -> String {
+    let mut html = format!(
+        "<details><summary>{}: {}</summary>\n<div class=\"drafts\"><div><h4>the person</h4>{}</div>\n",
+        escaped(&case.task),
+        escaped(&case.request),
+        escaped(&case.reference)
+    );
+    for name in systems {
+        let Some(tried) = case.systems.get(name) else { continue };
+        let notes = match tried.draft.reasoning.as_str() {
+            "" => String::new(),
+            notes => format!("<div class=\"notes\">{}</div>\n", escaped(notes)),
+        };
+        let _ = writeln!(
+            html,
+            "<div><h4>{}, {:.3}</h4>{notes}{}</div>",
+            escaped(name),
+            tried.scores.quality,
+            escaped(&tried.draft.answer)
+        );
+    }
+    html.push_str("</div></details>\n");
+    html
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// The drafts of each system by task, and what the people wrote (`reference`), each in LongLaMP's
+/// shape: by the name of a file without its ending.
+#[must_use]
+pub fn predictions(tries: &Tries) -> BTreeMap<String, Value> {
+    let mut files: BTreeMap<String, (String, Vec<Value>)> = BTreeMap::new();
+    for case in &tries.cases {
+        let mut add = |system: &str, output: &str| {
+            let name = format!("{}-{}", system.replace(", ", "-").replace(' ', "-"), case.task);
+            let (_, golds) = files.entry(name).or_insert((case.task.clone(), Vec::new()));
+            golds.push(json!({"id": case.key, "output": output}));
+        };
+        add("reference", &case.reference);
+        for (system, tried) in &case.systems {
+            add(system, &tried.draft.answer);
+        }
+    }
+    let file = |(name, (task, golds))| (name, json!({"task": task, "golds": golds}));
+    files.into_iter().map(file).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::scores::Scores;
+    use crate::evaluate::systems::Tried;
+    use crate::selftrain::Drafted;
+
+    fn tries() -> Tries {
+        let tried = |answer: &str| {
+            let draft = Drafted {
+                reasoning: "- Tone: <dry>".into(),
+                answer: answer.into(),
+                cut_off: false,
+            };
+            Tried { draft, scores: Scores { quality: 0.25, ..Scores::default() } }
+        };
+        let case = Case {
+            key: "ann q1".into(),
+            task: "email".into(),
+            request: "about <b>".into(),
+            reference: "The & truth".into(),
+            systems: BTreeMap::from([
+                ("sft".to_owned(), tried("one")),
+                ("rest-pg, best of 4".to_owned(), tried("two <script>")),
+            ]),
+        };
+        Tries {
+            systems: vec!["sft".into(), "rest-pg, best of 4".into()],
+            cases: vec![case],
+            selection: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn the_tables_have_every_system() {
+        let text = markdown(&SystemsReport::of(&tries()));
+        assert!(text.contains("| sft | 0.250 [0.250, 0.250]"), "{text}");
+        assert!(text.contains("| rest-pg, best of 4 | +0.000 [+0.000, +0.000] | +0.0 %"), "{text}");
+        assert!(!text.contains("judge"), "{text}");
+    }
+
+    #[test]
+    fn no_text_steps_out_of_the_page() {
+        let tries = tries();
+        let html = page("A & B", &SystemsReport::of(&tries), &tries);
+        assert!(!html.contains("<script") && !html.contains("<dry>") && !html.contains("src="));
+        assert!(html.contains("two &lt;script&gt;") && html.contains("The &amp; truth"));
+    }
+
+    #[test]
+    fn predictions_have_the_shape_of_longlamp() {
+        let files = predictions(&tries());
+        let names: Vec<&String> = files.keys().collect();
+        assert_eq!(names, ["reference-email", "rest-pg-best-of-4-email", "sft-email"]);
+        assert_eq!(
+            files["sft-email"],
+            json!({"task": "email", "golds": [{"id": "ann q1", "output": "one"}]})
+        );
+    }
+}

@@ -1,0 +1,192 @@
+//! What systems came to, in figures: the mean of each measure, and how each system fares against one.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::scores::Scores;
+use super::systems::{Case, Selection, Tries};
+use crate::statistics::{Interval, macro_mean};
+
+/// Qualities that differ by less are a tie.
+const TIE: f64 = 0.005;
+
+/// A measure by its name, where a draft has it.
+pub type Measure = (&'static str, fn(&Scores) -> Option<f64>);
+
+/// Every measure of a report, in order.
+pub const MEASURES: [Measure; 13] = [
+    ("quality", |it| Some(it.quality)),
+    ("rouge_1", |it| Some(it.figures.rouge_1)),
+    ("rouge_l", |it| Some(it.figures.rouge_l)),
+    ("meteor", |it| Some(it.figures.meteor)),
+    ("chrf", |it| Some(it.chrf)),
+    ("similarity", |it| it.similarity),
+    ("style", |it| it.style),
+    ("judge", |it| it.judge),
+    ("judge_likeliest", |it| it.judge_likeliest),
+    ("own_author", |it| it.own_author.map(|it| if it { 1.0 } else { 0.0 })),
+    ("length_ratio", |it| Some(it.figures.length_ratio)),
+    ("repeated", |it| Some(it.figures.repeated)),
+    ("copied", |it| Some(it.figures.copied)),
+];
+
+/// A system's means.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// The system.
+    pub system: String,
+    /// The macro average over tasks of each measure.
+    pub measures: BTreeMap<String, Interval>,
+    /// Quality by task.
+    pub tasks: BTreeMap<String, Interval>,
+}
+
+/// A system against another, request by request.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Against {
+    /// The system.
+    pub system: String,
+    /// The other.
+    pub other: String,
+    /// How much better it is in quality, macro average over tasks.
+    pub gain: Interval,
+    /// The gain as a part of the other's quality.
+    pub relative: Interval,
+    /// Requests that it does better.
+    pub wins: usize,
+    /// Requests that both do as well.
+    pub ties: usize,
+    /// Requests that it does worse.
+    pub losses: usize,
+}
+
+/// A report.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SystemsReport {
+    /// Requests of each task.
+    pub requests: BTreeMap<String, usize>,
+    /// Each system.
+    pub rows: Vec<Row>,
+    /// Each system against SFT, or where that was not tried against the first one.
+    pub against: Vec<Against>,
+    /// What selection could reach.
+    pub selection: BTreeMap<String, Selection>,
+}
+
+impl SystemsReport {
+    /// Of everything that was tried.
+    #[must_use]
+    pub fn of(tries: &Tries) -> Self {
+        let mut requests: BTreeMap<String, usize> = BTreeMap::new();
+        tries.cases.iter().for_each(|case| *requests.entry(case.task.clone()).or_default() += 1);
+        let sft = tries.systems.iter().find(|name| *name == "sft");
+        let other = sft.or_else(|| tries.systems.first());
+        let against = other.map(|other| {
+            let others = tries.systems.iter().filter(|system| *system != other);
+            others.map(|system| against(&tries.cases, system, other)).collect()
+        });
+        Self {
+            requests,
+            rows: tries.systems.iter().map(|system| row(&tries.cases, system)).collect(),
+            against: against.unwrap_or_default(),
+            selection: tries.selection.clone(),
+        }
+    }
+}
+
+/// The values of `measure` by task.
+fn by_task(cases: &[Case], measure: impl Fn(&Case) -> Option<f64>) -> BTreeMap<String, Vec<f64>> {
+    let mut tasks: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for case in cases {
+        if let Some(value) = measure(case) {
+            tasks.entry(case.task.clone()).or_default().push(value);
+        }
+    }
+    tasks
+}
+
+fn macro_average(tasks: &BTreeMap<String, Vec<f64>>) -> Interval {
+    macro_mean(&tasks.values().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
+fn row(cases: &[Case], system: &str) -> Row {
+    let of = |measure: fn(&Scores) -> Option<f64>| {
+        by_task(cases, |case| measure(&case.systems.get(system)?.scores))
+    };
+    let measures = MEASURES.iter().filter_map(|(name, measure)| {
+        let tasks = of(*measure);
+        (!tasks.is_empty()).then(|| ((*name).to_owned(), macro_average(&tasks)))
+    });
+    let quality = of(|scores| Some(scores.quality));
+    let tasks = quality.iter().map(|(task, values)| (task.clone(), macro_mean(&[values])));
+    Row { system: system.to_owned(), measures: measures.collect(), tasks: tasks.collect() }
+}
+
+fn against(cases: &[Case], system: &str, other: &str) -> Against {
+    let quality = |case: &Case, name: &str| Some(case.systems.get(name)?.scores.quality);
+    let gain = |case: &Case| Some(quality(case, system)? - quality(case, other)?);
+    let gains = by_task(cases, gain);
+    let interval = macro_average(&gains);
+    let base = macro_average(&by_task(cases, |case| quality(case, other))).mean;
+    let part = |value: f64| if base > 0.0 { value / base } else { 0.0 };
+    let all: Vec<f64> = gains.into_values().flatten().collect();
+    let wins = all.iter().filter(|gain| **gain > TIE).count();
+    let losses = all.iter().filter(|gain| **gain < -TIE).count();
+    Against {
+        system: system.to_owned(),
+        other: other.to_owned(),
+        gain: interval,
+        relative: Interval {
+            mean: part(interval.mean),
+            low: part(interval.low),
+            high: part(interval.high),
+        },
+        wins,
+        ties: all.len() - wins - losses,
+        losses,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::systems::Tried;
+    use crate::selftrain::Drafted;
+
+    fn case(task: &str, qualities: &[(&str, f64)]) -> Case {
+        let tried = |&(name, quality): &(&str, f64)| {
+            let scores = Scores { quality, ..Scores::default() };
+            (name.to_owned(), Tried { draft: Drafted::default(), scores })
+        };
+        Case {
+            key: String::new(),
+            task: task.into(),
+            request: String::new(),
+            reference: String::new(),
+            systems: qualities.iter().map(tried).collect(),
+        }
+    }
+
+    #[test]
+    fn tasks_count_alike_and_gains_are_over_sft() {
+        let tries = Tries {
+            systems: vec!["base".into(), "sft".into()],
+            cases: vec![
+                case("email", &[("base", 0.1), ("sft", 0.2)]),
+                case("email", &[("base", 0.1), ("sft", 0.2)]),
+                case("email", &[("base", 0.3), ("sft", 0.2)]),
+                case("review", &[("base", 0.4), ("sft", 0.4)]),
+            ],
+            selection: BTreeMap::new(),
+        };
+        let report = SystemsReport::of(&tries);
+        assert!((report.rows[1].measures["quality"].mean - 0.3).abs() < 1e-12);
+        assert!(!report.rows[1].measures.contains_key("judge"));
+        let [against] = report.against.as_slice() else { panic!("{report:?}") };
+        assert_eq!((against.wins, against.ties, against.losses), (1, 1, 2));
+        let mean = (-0.1 / 3.0 + 0.0) / 2.0;
+        assert!((against.gain.mean - mean).abs() < 1e-12);
+        assert!((against.relative.mean - mean / 0.3).abs() < 1e-12);
+    }
+}

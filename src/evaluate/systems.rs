@@ -1,0 +1,381 @@
+//! Systems side by side on the same requests: the model alone, with passages, with notes, with each
+//! adapter, and with the best of several drafts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::scores::{Scorer, Scores};
+use crate::error::Error;
+use crate::reward::{Parts, copied, style_score};
+use crate::selftrain::{
+    Drafted, Grader, Item, Journal, Rounds, SFT, SFT_WITH_NOTES, System, Trial, Workshop,
+    round_name,
+};
+use crate::statistics::mean;
+
+/// A way to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Variant {
+    /// The model alone.
+    Base,
+    /// With passages.
+    Retrieval,
+    /// With passages and notes.
+    Reasoning,
+    /// With passages, fitted to people's texts.
+    Sft,
+    /// With passages and notes, fitted to people's texts with notes.
+    SftReasoning,
+    /// With passages, trained on its own drafts.
+    RestEm,
+    /// With passages and notes, trained on its own drafts.
+    RestPg,
+    /// The same with the passages of another person: what is lost is what the person's own are worth.
+    RestPgMisled,
+}
+
+impl Variant {
+    /// All of them, in the order of reports.
+    pub const ALL: [Self; 8] = [
+        Self::Base,
+        Self::Retrieval,
+        Self::Reasoning,
+        Self::Sft,
+        Self::SftReasoning,
+        Self::RestEm,
+        Self::RestPg,
+        Self::RestPgMisled,
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Retrieval => "retrieval",
+            Self::Reasoning => "reasoning",
+            Self::Sft => "sft",
+            Self::SftReasoning => "sft-reasoning",
+            Self::RestEm => "rest-em",
+            Self::RestPg => "rest-pg",
+            Self::RestPgMisled => "rest-pg-misled",
+        }
+    }
+
+    /// The system, with what was fitted for it.
+    fn system(self, fitted: &Fitted) -> Option<System<'_>> {
+        let name = self.name();
+        fn adapted<'f>(
+            name: &'f str,
+            adapter: &'f Option<Vec<u8>>,
+            reasoning: bool,
+        ) -> Option<System<'f>> {
+            adapter.as_deref().map(|adapter| System::adapted(name, adapter, reasoning))
+        }
+        let plain = |reasoning: bool, has_passages: bool| {
+            Some(System { name, adapter: None, reasoning, has_passages })
+        };
+        match self {
+            Self::Base => plain(false, false),
+            Self::Retrieval => plain(false, true),
+            Self::Reasoning => plain(true, true),
+            Self::Sft => adapted(name, &fitted.sft, false),
+            Self::SftReasoning => adapted(name, &fitted.sft_reasoning, true),
+            Self::RestEm => adapted(name, &fitted.rest_em, false),
+            Self::RestPg | Self::RestPgMisled => adapted(name, &fitted.rest_pg, true),
+        }
+    }
+}
+
+/// The adapters that were fitted; `None`: that system is not asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fitted {
+    sft: Option<Vec<u8>>,
+    sft_reasoning: Option<Vec<u8>>,
+    rest_em: Option<Vec<u8>>,
+    rest_pg: Option<Vec<u8>>,
+}
+
+impl Fitted {
+    /// Fits on `items` what the systems need, and keeps it in the journal.
+    ///
+    /// # Errors
+    /// A model's, the trainer's or the store's.
+    pub fn fit(
+        workshop: &Workshop<'_>,
+        journal: &mut Journal<'_>,
+        items: &[Item],
+        systems: &[Variant],
+    ) -> Result<Self, Error> {
+        let wants = |some: &[Variant]| some.iter().any(|it| systems.contains(it));
+        let last = workshop.config.train.rounds;
+        let mut fitted = Self::default();
+        let plain = Rounds::new(workshop, items, false);
+        let none = plain.notes(journal)?;
+        if wants(&[Variant::Sft, Variant::RestEm]) {
+            fitted.sft = Some(plain.fit_gold(journal, SFT, &none, false)?);
+        }
+        if wants(&[Variant::RestEm]) {
+            let mut current = fitted.sft.clone().unwrap_or_default();
+            for round in 1..=last {
+                (current, _) = plain.round(journal, &none, round, &current)?;
+            }
+            fitted.rest_em = Some(current);
+        }
+        if wants(&[Variant::SftReasoning, Variant::RestPg, Variant::RestPgMisled]) {
+            let reasoned = Rounds::new(workshop, items, true);
+            let notes = reasoned.notes(journal)?;
+            let first = reasoned.fit_gold(journal, SFT_WITH_NOTES, &notes, true)?;
+            fitted.sft_reasoning = Some(first.clone());
+            if wants(&[Variant::RestPg, Variant::RestPgMisled]) {
+                let mut current = first;
+                for round in 1..=last {
+                    (current, _) = reasoned.round(journal, &notes, round, &current)?;
+                }
+                fitted.rest_pg = Some(current);
+            }
+        }
+        Ok(fitted)
+    }
+
+    /// What a run of training has fitted so far.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn of_run(journal: &Journal<'_>, rounds: u32) -> Result<Self, Error> {
+        let fitted = |name: &str| journal.bytes("fitted", name);
+        let last = |reasoning: bool| -> Result<Option<Vec<u8>>, Error> {
+            for round in (1..=rounds).rev() {
+                if let Some(bytes) = fitted(&round_name(round, reasoning))? {
+                    return Ok(Some(bytes));
+                }
+            }
+            Ok(None)
+        };
+        Ok(Self {
+            sft: fitted(SFT)?,
+            sft_reasoning: fitted(SFT_WITH_NOTES)?,
+            rest_em: last(false)?,
+            rest_pg: last(true)?,
+        })
+    }
+}
+
+/// A draft of a system with its scores.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Tried {
+    /// The draft.
+    pub draft: Drafted,
+    /// What it is worth.
+    pub scores: Scores,
+}
+
+/// A request and what each system wrote for it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Case {
+    /// The request's key.
+    pub key: String,
+    /// Its kind of text.
+    pub task: String,
+    /// What was asked for.
+    pub request: String,
+    /// What the person wrote.
+    pub reference: String,
+    /// Each system's draft, by the system's name.
+    pub systems: BTreeMap<String, Tried>,
+}
+
+/// What selection could reach, and whether a reward can choose.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Selection {
+    /// Drafts of each request.
+    pub count: u32,
+    /// The mean quality of all drafts.
+    pub mean: f64,
+    /// The mean quality of those that the reward of training would choose: it sees the person's text.
+    pub by_reward: f64,
+    /// The mean quality of the best of each request.
+    pub oracle: f64,
+    /// The mean over requests of the rank correlation (Spearman) of reward and quality.
+    pub rank_correlation: f64,
+}
+
+/// Everything that was tried.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tries {
+    /// The systems, in their order.
+    pub systems: Vec<String>,
+    /// The requests.
+    pub cases: Vec<Case>,
+    /// Of the systems of which several drafts were written.
+    pub selection: BTreeMap<String, Selection>,
+}
+
+/// What is tried on.
+#[derive(Debug, Clone, Copy)]
+pub struct Requests<'i> {
+    /// The requests.
+    pub own: &'i [Item],
+    /// The same with the passages of another person; may be empty.
+    pub misled: &'i [Item],
+}
+
+/// Tries `systems` on the requests; with `best_of` above 1 each also as the best of so many drafts.
+///
+/// # Errors
+/// A model's or the store's.
+pub fn try_systems(
+    workshop: &Workshop<'_>,
+    journal: &mut Journal<'_>,
+    requests: Requests<'_>,
+    systems: &[Variant],
+    fitted: &Fitted,
+    scorer: &Scorer<'_>,
+    best_of: u32,
+) -> Result<Tries, Error> {
+    let cases = requests.own.iter().map(|item| Case {
+        key: item.key.clone(),
+        task: item.task.clone(),
+        request: item.request.clone(),
+        reference: item.output.clone(),
+        systems: BTreeMap::new(),
+    });
+    let mut tries =
+        Tries { systems: Vec::new(), cases: cases.collect(), selection: BTreeMap::new() };
+    for &variant in systems {
+        let items = match variant {
+            Variant::RestPgMisled => requests.misled,
+            _ => requests.own,
+        };
+        let Some(system) = variant.system(fitted).filter(|_| !items.is_empty()) else { continue };
+        let listed: Vec<&Item> = items.iter().collect();
+        let trial = Trial { workshop, items: &listed };
+        let drafts = trial.drafts(journal, &system)?;
+        tries.add(
+            variant.name().to_owned(),
+            scorer.scores(workshop, requests.own, &drafts)?,
+            drafts,
+        );
+        if best_of > 1 && variant != Variant::RestPgMisled {
+            let candidates = trial.candidates(journal, &system, best_of)?;
+            let selection = selection(workshop, items, &candidates, best_of)?;
+            tries.selection.insert(variant.name().to_owned(), selection);
+            let chosen: Vec<Drafted> = items
+                .iter()
+                .zip(candidates)
+                .map(|(item, drafts)| best(workshop, item, drafts))
+                .collect();
+            let name = format!("{}, best of {best_of}", variant.name());
+            tries.add(name, scorer.scores(workshop, requests.own, &chosen)?, chosen);
+        }
+    }
+    Ok(tries)
+}
+
+impl Tries {
+    fn add(&mut self, name: String, scores: Vec<Scores>, drafts: Vec<Drafted>) {
+        for ((case, scores), draft) in self.cases.iter_mut().zip(scores).zip(drafts) {
+            case.systems.insert(name.clone(), Tried { draft, scores });
+        }
+        self.systems.push(name);
+    }
+}
+
+/// The best of several drafts as `generate --best-of` would choose it: without the person's text.
+fn best(workshop: &Workshop<'_>, item: &Item, drafts: Vec<Drafted>) -> Drafted {
+    let style = workshop.styles.get(item.writer).and_then(Option::as_ref);
+    let score = |draft: &Drafted| {
+        let parts = Parts {
+            style: style.and_then(|it| it.distance(&draft.answer)).map(style_score),
+            originality: Some(1.0 - copied(&draft.answer, item.passage_texts())),
+            ..Parts::default()
+        };
+        parts.blend(&workshop.config.reward)
+    };
+    // Of equal ones the first.
+    let drafts = drafts.into_iter().map(|draft| (score(&draft), draft));
+    let better = |best: (f64, Drafted), next: (f64, Drafted)| {
+        if next.0 > best.0 { next } else { best }
+    };
+    drafts.reduce(better).map(|(_, draft)| draft).unwrap_or_default()
+}
+
+/// What choosing among several drafts could reach, and whether the reward can choose.
+fn selection(
+    workshop: &Workshop<'_>,
+    items: &[Item],
+    candidates: &[Vec<Drafted>],
+    count: u32,
+) -> Result<Selection, Error> {
+    let mut grader = Grader::new(workshop, None);
+    let (mut means, mut chosen, mut oracles, mut ranks) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (item, drafts) in items.iter().zip(candidates) {
+        let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
+        let parts = grader.parts(item, &answers)?;
+        let rewards: Vec<f64> =
+            parts.iter().map(|parts| parts.blend(&workshop.config.reward)).collect();
+        let qualities: Vec<f64> = answers
+            .iter()
+            .map(|answer| crate::selftrain::Figures::of(answer, item).quality())
+            .collect();
+        means.push(mean(&qualities));
+        oracles.push(qualities.iter().copied().fold(0.0, f64::max));
+        let best = (0..rewards.len()).max_by(|&a, &b| rewards[a].total_cmp(&rewards[b]));
+        chosen.extend(best.map(|best| qualities[best]));
+        ranks.extend(rank_correlation(&rewards, &qualities));
+    }
+    Ok(Selection {
+        count,
+        mean: mean(&means),
+        by_reward: mean(&chosen),
+        oracle: mean(&oracles),
+        rank_correlation: mean(&ranks),
+    })
+}
+
+/// Spearman's rank correlation; `None` where one of them is the same for all.
+fn rank_correlation(a: &[f64], b: &[f64]) -> Option<f64> {
+    let (a, b) = (ranks(a), ranks(b));
+    let (mean_a, mean_b) = (mean(&a), mean(&b));
+    let sum = |f: &dyn Fn(f64, f64) -> f64| -> f64 {
+        a.iter().zip(&b).map(|(a, b)| f(a - mean_a, b - mean_b)).sum()
+    };
+    let norm = (sum(&|a, _| a * a) * sum(&|_, b| b * b)).sqrt();
+    (norm > 0.0).then(|| sum(&|a, b| a * b) / norm)
+}
+
+/// The place of each value in their order; those that are equal share the mean of theirs.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let rank = |value: &f64| {
+        let below = values.iter().filter(|it| *it < value).count() as f64;
+        let equal = values.iter().filter(|it| *it == value).count() as f64;
+        below + (equal - 1.0) / 2.0
+    };
+    values.iter().map(rank).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_that_go_together_correlate() {
+        assert_eq!(rank_correlation(&[1.0, 2.0, 9.0], &[0.1, 0.2, 0.3]), Some(1.0));
+        assert_eq!(rank_correlation(&[1.0, 2.0, 9.0], &[0.3, 0.2, 0.1]), Some(-1.0));
+        assert_eq!(rank_correlation(&[1.0, 1.0], &[0.3, 0.2]), None);
+        assert_eq!(ranks(&[2.0, 1.0, 2.0]), [1.5, 0.0, 1.5]);
+    }
+
+    #[test]
+    fn each_system_has_a_name_of_its_own() {
+        let names: std::collections::HashSet<&str> =
+            Variant::ALL.iter().map(|it| it.name()).collect();
+        assert_eq!(names.len(), Variant::ALL.len());
+        let fitted = Fitted::default();
+        assert!(Variant::Retrieval.system(&fitted).is_some());
+        assert!(Variant::RestPg.system(&fitted).is_none());
+    }
+}

@@ -1,0 +1,277 @@
+//! Self-training on tiny models with random weights: what they write is noise, but what is learned
+//! from, what is kept, what is adopted and what is forgotten do not depend on that.
+
+use std::fs;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::Home;
+use crate::tiny;
+
+const SETTINGS: &str = "[model]\nname = \"roomy\"\nthreads = 1\n\
+    [retrieve]\nk = 2\n\
+    [generate]\nreasoning_tokens = 24\nanswer_tokens = 64\n\
+    [train]\nrounds = 2\nsamples = 4\nwords_min = 5\nrank = 2\nepochs = 2\nreward_min = 0.0\n\
+    learning_rate = 0.01\nstop_early = false\nreasoning_tries = 1\n";
+const NOTES: usize = 12;
+
+/// A person with twelve short notes, each with a word that no other has.
+fn home() -> Home {
+    let home = Home::new();
+    let model = home.write("roomy.gguf", &tiny::llama().with_context(4096).to_bytes());
+    home.run(["model", "pull", model.to_str().unwrap(), "--name", "roomy"]).exits(0);
+    home.write("config.toml", SETTINGS.as_bytes());
+    for note in 0..NOTES {
+        // Words that no other note has: otherwise they would be taken for versions of one text.
+        let mut dice = fastrand::Rng::with_seed(note as u64);
+        let words: Vec<String> =
+            (0..14).map(|_| (0..5).map(|_| dice.lowercase()).collect()).collect();
+        let text = format!(
+            "---\ntitle: Note {note}\ndate: 2024-01-{:02}\n---\n{} {}.",
+            note + 1,
+            word(note),
+            words.join(" ")
+        );
+        home.write(&format!("notes/{note}.md"), text.as_bytes());
+    }
+    let notes = home.path().join("notes");
+    home.run(["ingest", "--user", "me", notes.to_str().unwrap()]).exits(0);
+    home
+}
+
+/// The word that stands in one note alone.
+fn word(note: usize) -> String {
+    format!("zq{}x", char::from(b'a' + note as u8).to_string().repeat(5))
+}
+
+fn train(home: &Home, more: &[&str]) -> Value {
+    let arguments = ["--json", "train", "--user", "me"].iter().chain(more);
+    home.run(arguments).exits(0).json()
+}
+
+fn shown(home: &Home, more: &[&str]) -> Value {
+    let arguments = ["--json", "train", "show", "--user", "me"].iter().chain(more);
+    home.run(arguments).exits(0).json()
+}
+
+fn adapters(home: &Home) -> Vec<Value> {
+    let said = home.run(["--json", "adapter", "list", "--user", "me"]).exits(0).json();
+    said["adapters"].as_array().unwrap().clone()
+}
+
+fn content(home: &Home, adapter: &Value) -> Vec<u8> {
+    let path = home.path().join("adapter.gguf");
+    let id = adapter["id"].as_str().unwrap();
+    home.run(["adapter", "export", "--user", "me", "--to", path.to_str().unwrap(), id]).exits(0);
+    fs::read(path).unwrap()
+}
+
+#[test]
+fn a_run_leaves_what_it_made_and_says_why_it_is_not_used() {
+    let home = home();
+    let plan = home.run(["--json", "train", "--user", "me", "--dry-run"]).exits(0).json();
+    assert_eq!(plan["pairs"].as_array().unwrap().len(), NOTES - 1);
+    assert_eq!(plan["dropped"][0]["why"], "nothing_before");
+    assert!(plan["stages"].as_array().unwrap().iter().all(|it| it["seconds"].as_f64() > Some(0.0)));
+    assert!(adapters(&home).is_empty());
+
+    let outcome = train(&home, &[])["outcome"].clone();
+    let rounds = outcome["rounds"].as_array().unwrap();
+    assert_eq!(rounds.len(), 2, "{outcome:#}");
+    assert_eq!(outcome["held_out"], 4);
+    assert!(rounds[0]["harvest"]["chosen"].as_u64() > Some(0), "{outcome:#}");
+    assert_eq!(outcome["adopted"], Value::Null, "noise is no better than noise: {outcome:#}");
+    let all = adapters(&home);
+    assert_eq!(all.len(), 2);
+    assert!(all.iter().all(|adapter| adapter["state"] == "candidate"));
+    assert_eq!(all[0]["about"]["origin"], "trained");
+    assert_eq!(all[0]["about"]["gate"], rounds[0]["verdict"]);
+    let learned = all[0]["documents"].as_u64().unwrap();
+    assert!((4..=NOTES as u64 - 4).contains(&learned), "{learned} documents");
+
+    let requests = shown(&home, &[])["requests"].clone();
+    assert_eq!(requests.as_array().unwrap().len(), NOTES - 1);
+    let drafts = shown(&home, &["--round", "1"])["requests"].clone();
+    assert_eq!(drafts[0]["drafts"].as_array().unwrap().len(), 4);
+    let arguments = ["train", "show", "--user", "me", "--round", "1", "--request", "1"];
+    let said = home.run(arguments).exits(0).stdout;
+    assert!(said.contains("written by the person") && said.contains("reward"), "{said}");
+    home.run(["train", "remove", "--user", "me"]).exits(0);
+    home.run(["train", "show", "--user", "me"]).exits(3);
+    assert_eq!(adapters(&home).len(), 2);
+}
+
+/// Neither the text, nor anything written later, nor what is held out.
+#[test]
+fn what_is_to_be_written_is_never_shown() {
+    let home = home();
+    train(&home, &["--rounds", "1", "--samples", "1"]);
+    let shown = shown(&home, &[]);
+    let requests = shown["requests"].as_array().unwrap();
+    for request in requests {
+        let number: usize =
+            request["request"].as_str().unwrap().trim_start_matches("Note ").parse().unwrap();
+        assert!(request["output"].as_str().unwrap().contains(&word(number)));
+        let passages = request["passages"].to_string();
+        for later in number..NOTES {
+            assert!(!passages.contains(&word(later)), "{number} is shown {later}");
+        }
+    }
+    let notes = shown["notes"].as_array().unwrap();
+    for (request, notes) in requests.iter().zip(notes) {
+        let is_held_out = request["held_out"] == true;
+        assert_eq!(notes.is_null(), is_held_out, "only what is learned has notes");
+    }
+}
+
+#[test]
+fn every_round_begins_with_the_fresh_model() {
+    let home = home();
+    // With a rate of 0 an adapter stays as it begins.
+    home.write("config.toml", SETTINGS.replace("0.01", "0.0").as_bytes());
+    train(&home, &[]);
+    let all = adapters(&home);
+    assert_eq!(content(&home, &all[0]), content(&home, &all[1]));
+}
+
+/// The rate is far too high: what is fitted is worth nothing.
+#[test]
+fn an_adapter_that_is_no_better_is_refused_and_it_is_said_why() {
+    let home = home();
+    home.write("config.toml", SETTINGS.replace("0.01", "0.9").as_bytes());
+    let outcome = train(&home, &["--rounds", "1"])["outcome"].clone();
+    let verdict = &outcome["rounds"][0]["verdict"];
+    assert_eq!(verdict["is_adopted"], false);
+    let comparisons = verdict["comparisons"].as_array().unwrap();
+    assert!(comparisons.iter().any(|it| it["is_passed"] == false), "{verdict:#}");
+    assert_eq!(adapters(&home)[0]["state"], "candidate");
+}
+
+#[test]
+fn forgetting_ends_a_run_and_what_came_of_it() {
+    let home = home();
+    train(&home, &["--rounds", "1"]);
+    assert_eq!(adapters(&home)[0]["state"], "candidate");
+    let forget = ["profile", "forget", "--user", "me", "--path"];
+    let note = home.path().join("notes/3.md");
+    home.run(forget.iter().copied().chain([note.to_str().unwrap()]))
+        .exits(0)
+        .says(&["1 runs of training", "invalid"]);
+    assert_eq!(adapters(&home)[0]["state"], "invalid");
+    home.run(["train", "show", "--user", "me"]).exits(3);
+}
+
+#[test]
+fn too_little_writing_is_said_to_be_too_little() {
+    let home = home();
+    for note in 2..NOTES {
+        let path = home.path().join(format!("notes/{note}.md"));
+        home.run(["profile", "forget", "--user", "me", "--path", path.to_str().unwrap()]).exits(0);
+    }
+    for more in [&["--dry-run"][..], &[]] {
+        let arguments = ["train", "--user", "me"].iter().chain(more);
+        home.run(arguments).exits(1).says(&["0 texts to learn from", "help: Take in more"]);
+    }
+    home.run(["train", "--user", "nobody"]).exits(3);
+    home.run(["train"]).exits(2);
+}
+
+#[test]
+fn a_stopped_run_must_be_taken_up_or_given_up() {
+    let home = home();
+    let arguments = ["train", "--user", "me"];
+    let said = stopped_after(&home, &arguments, Duration::from_millis(400));
+    assert!(said.contains("--resume"), "{said}");
+    home.run(arguments).exits(2).says(&["was stopped before its end", "--anew"]);
+    let said = home.run(["train", "--user", "me", "--resume"]).exits(0).stdout;
+    assert!(said.ends_with("what was in use stays in use\n"), "{said}");
+    home.run(["train", "--user", "me", "--rounds", "1", "--samples", "1"]).exits(0);
+}
+
+/// What a command says that is asked to end.
+fn stopped_after(home: &Home, arguments: &[&str], after: Duration) -> String {
+    let mut command = home.command(arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    thread::sleep(after);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What a run came to, without ids and times.
+#[derive(Debug, PartialEq)]
+struct Came {
+    requests: Value,
+    notes: Value,
+    drafts: Vec<Value>,
+    adapters: Vec<(Value, Vec<u8>)>,
+}
+
+fn came(home: &Home) -> Came {
+    let shown = shown(home, &[]);
+    let drafts = ["1", "2"].map(|round| self::shown(home, &["--round", round]));
+    let ledger = |adapter: &Value| {
+        let mut about = adapter["about"].clone();
+        about.as_object_mut().unwrap().remove("run");
+        let row = serde_json::json!({
+            "state": adapter["state"], "documents": adapter["documents"], "about": about,
+        });
+        (row, content(home, adapter))
+    };
+    Came {
+        requests: shown["requests"].clone(),
+        notes: shown["notes"].clone(),
+        drafts: drafts.to_vec(),
+        adapters: adapters(home).iter().map(ledger).collect(),
+    }
+}
+
+/// `kill -9` at a hundred moments of runs: each comes to what an undisturbed one comes to.
+#[test]
+fn a_run_that_is_killed_comes_to_the_same_end() {
+    let undisturbed = home();
+    let started = Instant::now();
+    train(&undisturbed, &[]);
+    let lasts = started.elapsed();
+    let expected = came(&undisturbed);
+    let mut dice = fastrand::Rng::with_seed(7);
+    let mut kills = 0;
+    while kills < 100 {
+        let home = home();
+        let mut is_done = false;
+        while !is_done {
+            // Short of what is left, now and then: so that it comes to its end.
+            let micros = dice.u64(0..lasts.as_micros() as u64);
+            let child = begin(&home);
+            is_done = !is_killed_after(child, Duration::from_micros(micros));
+            kills += usize::from(!is_done);
+        }
+        assert_eq!(came(&home), expected);
+    }
+}
+
+fn begin(home: &Home) -> Child {
+    let mut command = home.command(["train", "--user", "me", "--resume"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+/// Whether it was killed before it came to its end.
+fn is_killed_after(mut child: Child, after: Duration) -> bool {
+    let until = Instant::now() + after;
+    while Instant::now() < until {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "{status:?}");
+            return false;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap().code().is_none()
+}
