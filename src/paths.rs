@@ -88,9 +88,22 @@ pub fn create_private_folder(folder: &Path) -> io::Result<()> {
 /// # Errors
 /// The system's reason.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
+    write_atomically_with(path, &mut |out| out.write_all(bytes))
+}
+
+/// As [`write_atomically`], with what `write` writes.
+///
+/// # Errors
+/// The system's reason, or that of `write`.
+pub fn write_atomically_with(
+    path: &Path,
+    write: &mut dyn FnMut(&mut dyn io::Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    let mut out = io::BufWriter::new(file.as_file_mut());
+    write(&mut out)?;
+    out.into_inner().map_err(io::IntoInnerError::into_error)?;
     persist_synced(file, path)
 }
 
@@ -127,8 +140,8 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn persist_synced(file: tempfile::NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::File::open(folder)?.sync_all()
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use super::{Context, profile};
 use crate::catalogue::{Manifest, ModelStore};
 use crate::error::{Error, Exit, Explain};
 use crate::gguf;
-use crate::lora::{Design, gguf_bytes};
-use crate::paths::replace;
+use crate::lora::{self as trainer, Design, gguf_bytes, merge};
+use crate::paths::{replace, write_atomically_with};
 use crate::profile::{Adapter, NewAdapter, ProfileStore};
 
 /// The name that stands for no adapter.
@@ -23,6 +23,8 @@ const NONE: &str = "none";
 enum AdapterError {
     #[error("the adapter {adapter} belongs to another model than {model}")]
     OfAnother { adapter: String, model: String },
+    #[error("the model that {adapter} belongs to is not here: its file has the hash {sha256}")]
+    NoModel { adapter: String, sha256: String },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
@@ -31,6 +33,7 @@ impl Explain for AdapterError {
     fn kind(&self) -> &'static str {
         match self {
             Self::OfAnother { .. } => "adapter_of_another_model",
+            Self::NoModel { .. } => "no_such_model",
             Self::Write { .. } => "cannot_write",
         }
     }
@@ -38,6 +41,7 @@ impl Explain for AdapterError {
     fn exit(&self) -> Exit {
         match self {
             Self::OfAnother { .. } => Exit::Usage,
+            Self::NoModel { .. } => Exit::NotFound,
             Self::Write { .. } => Exit::Failed,
         }
     }
@@ -47,6 +51,7 @@ impl Explain for AdapterError {
             Self::OfAnother { .. } => Some(
                 "`restpg-edge adapter list` names the model of each; --model chooses one.".into(),
             ),
+            Self::NoModel { .. } => Some("Obtain it again: `restpg-edge model pull NAME`.".into()),
             Self::Write { .. } => None,
         }
     }
@@ -64,7 +69,9 @@ pub(super) fn run(context: &Context, command: AdapterCommand) -> Result<Option<E
             say(context, &user, &adapter, "in use")?;
         }
         AdapterCommand::Rollback { user, model } => rollback(context, &user, model.as_deref())?,
-        AdapterCommand::Export { user, adapter, to } => export(context, &user, &adapter, &to)?,
+        AdapterCommand::Export { user, adapter, merge, to } => {
+            export(context, &user, &adapter, merge, &to)?;
+        }
         AdapterCommand::Remove { user, adapter } => {
             let back = profile::open(context, &user)?.remove_adapter(&adapter)?;
             say(context, &user, &adapter, "removed")?;
@@ -105,6 +112,27 @@ fn say(context: &Context, user: &str, adapter: &str, state: &str) -> Result<(), 
         return context.output.object(&json!({"user": user, "adapter": adapter, "now": state}));
     }
     context.output.note(&format!("adapter {adapter}: {state}"));
+    Ok(())
+}
+
+/// Writes the model of an adapter with the adapter in its weights.
+fn write_merged(
+    context: &Context,
+    known: &Adapter,
+    content: &[u8],
+    to: &Path,
+) -> Result<(), Error> {
+    let models = ModelStore::new(&context.paths.models).installed()?;
+    let model = models.into_values().find(|model| model.sha256 == known.base_sha256);
+    let gone =
+        || AdapterError::NoModel { adapter: known.id.clone(), sha256: known.base_sha256.clone() };
+    let base = Base::open(context, Some(&model.ok_or_else(gone)?.name))?;
+    let checked = gguf::check(&base.file)?;
+    let design = Design::read(&checked)?;
+    let adapter = trainer::read_gguf_bytes(content, &design)?.adapter;
+    let failed = |source| AdapterError::Write { path: to.to_owned(), source };
+    write_atomically_with(to, &mut |out| merge(out, &base.file, &checked, &adapter))
+        .map_err(failed)?;
     Ok(())
 }
 
@@ -193,10 +221,21 @@ fn rollback(context: &Context, user: &str, model: Option<&str>) -> Result<(), Er
     Ok(())
 }
 
-fn export(context: &Context, user: &str, id: &str, to: &Path) -> Result<(), Error> {
-    let content = profile::open(context, user)?.adapter_content(id)?;
+fn export(
+    context: &Context,
+    user: &str,
+    id: &str,
+    is_merged: bool,
+    to: &Path,
+) -> Result<(), Error> {
+    let store = profile::open(context, user)?;
+    let content = store.adapter_content(id)?;
     let failed = |source| AdapterError::Write { path: to.to_owned(), source };
-    replace(to, &content).map_err(failed)?;
+    if is_merged {
+        write_merged(context, &store.adapter(id)?, &content, to)?;
+    } else {
+        replace(to, &content).map_err(failed)?;
+    }
     if context.output.json {
         return context.output.object(&json!({"user": user, "adapter": id, "to": to}));
     }

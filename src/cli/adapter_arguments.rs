@@ -56,17 +56,21 @@ pub(super) enum AdapterCommand {
         model: Option<String>,
     },
     /// Write an adapter into a plain GGUF file, which llama.cpp loads
-    #[command(
-        after_help = "Example: restpg-edge adapter export --user me 5c01aa9e --to mine.gguf\n\n\
-        The file is not encrypted. An adapter knows what it was trained on: whoever has it can make \
-        a model write like you, and may get pieces of your texts out of it."
-    )]
+    #[command(after_help = "Examples:\n  \
+        restpg-edge adapter export --user me 5c01aa9e --to mine.gguf\n  \
+        restpg-edge adapter export --user me 5c01aa9e --merge --to my-model.gguf\n\n\
+        --merge writes the whole model with the adapter in its weights, those in 16 bits: for \
+        programs that take no adapters. The file is not encrypted. An adapter knows what it was trained on: whoever has it can make \
+        a model write like you, and may get pieces of your texts out of it.")]
     Export {
         /// Whose adapter
         #[arg(long, value_name = "U")]
         user: String,
         /// Its id
         adapter: String,
+        /// Write the model with the adapter merged into it
+        #[arg(long)]
+        merge: bool,
         /// The file
         #[arg(long, value_name = "FILE.gguf", value_hint = ValueHint::FilePath)]
         to: PathBuf,

@@ -307,7 +307,7 @@ fn show(context: &Context, tries: &Tries, page: Option<&Path>, whose: &str) -> R
         context.output.note(&format!("{} has all drafts, in plain", path.display()));
     }
     if context.output.json {
-        return context.output.object(&json!({"report": report}));
+        return context.output.object(&json!({"report": report, "cases": tries.cases}));
     }
     context.output.line(evaluate::markdown(&report).trim_end())
 }

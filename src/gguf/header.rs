@@ -20,6 +20,9 @@ const TENSORS_MAX: usize = 1 << 16;
 pub struct Header<'map> {
     metadata: Vec<(&'map str, Value<'map>)>,
     tensors: Vec<TensorInfo<'map>>,
+    /// Version, counts and metadata as they lie in the file.
+    beginning: &'map [u8],
+    alignment_bytes: usize,
     data_start: usize,
 }
 
@@ -37,8 +40,11 @@ impl<'map> Header<'map> {
         let n_keys = read_count(&mut cursor, "the number of keys", KEYS_MAX)?;
 
         let metadata = read_metadata(&mut cursor, n_keys)?;
-        let mut header = Self { metadata, tensors: Vec::new(), data_start: 0 };
+        let beginning = &bytes[..cursor.offset()];
+        let (tensors, alignment_bytes, data_start) = (Vec::new(), ALIGNMENT_BYTES, 0);
+        let mut header = Self { metadata, tensors, beginning, alignment_bytes, data_start };
         let alignment = header.alignment()?;
+        header.alignment_bytes = alignment;
         for _ in 0..n_tensors {
             header.tensors.push(TensorInfo::read(&mut cursor)?);
         }
@@ -64,6 +70,18 @@ impl<'map> Header<'map> {
     #[must_use]
     pub fn data_offset_bytes(&self, tensor: &TensorInfo<'_>) -> usize {
         self.data_start + tensor.offset_bytes as usize
+    }
+
+    /// Version, counts and metadata as they lie in the file.
+    #[must_use]
+    pub(super) fn beginning(&self) -> &'map [u8] {
+        self.beginning
+    }
+
+    /// What tensors are aligned to.
+    #[must_use]
+    pub(super) fn alignment_bytes(&self) -> usize {
+        self.alignment_bytes
     }
 
     /// The value of `key`.

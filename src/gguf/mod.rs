@@ -26,7 +26,7 @@ pub use map::ModelFile;
 pub use quantize::encode;
 pub use tensor::{TensorInfo, TensorType};
 pub use value::{Array, Value};
-pub use write::{Metadata, Tensor, write};
+pub use write::{Metadata, Tensor, rewrite, write};
 
 /// A model file whose header, hyperparameters, tensors and vocabulary have all been checked.
 #[derive(Debug)]

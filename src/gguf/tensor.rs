@@ -105,7 +105,7 @@ impl TensorType {
 
     /// Bytes that rows of `row` elements take, `rows` of them; `None` where a row is no whole
     /// number of blocks or the size overflows.
-    fn size_bytes(self, row: usize, rows: usize) -> Option<usize> {
+    pub(super) fn size_bytes(self, row: usize, rows: usize) -> Option<usize> {
         let (elements, bytes) = self.block();
         if !row.is_multiple_of(elements) {
             return None;

@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use super::TensorType;
+use super::{Header, ModelFile, TensorInfo, TensorType};
 
 const MAGIC: &[u8; 4] = b"GGUF";
 const VERSION: u32 = 3;
@@ -90,6 +90,54 @@ pub fn write(
         out.write_all(&tensor.bytes)?;
         let padding = tensor.bytes.len().next_multiple_of(ALIGNMENT) - tensor.bytes.len();
         out.write_all(&[0; ALIGNMENT][..padding])?;
+    }
+    Ok(())
+}
+
+/// Writes a file again with some tensors in other types: `kind_of` says which, `bytes_of` gives the
+/// encoded elements of those, and the others stay as they are. Metadata stay as they are.
+///
+/// # Errors
+/// Those of `out` and of `bytes_of`.
+pub fn rewrite(
+    out: &mut dyn Write,
+    file: &ModelFile,
+    header: &Header<'_>,
+    kind_of: &dyn Fn(&TensorInfo<'_>) -> Option<TensorType>,
+    bytes_of: &mut dyn FnMut(&TensorInfo<'_>) -> io::Result<Vec<u8>>,
+) -> io::Result<()> {
+    let alignment = header.alignment_bytes();
+    let size_bytes = |tensor: &TensorInfo<'_>| {
+        let (row, rows) = tensor.dimensions.split_first().unwrap_or((&1, &[]));
+        let rows: u64 = rows.iter().product();
+        let made = |kind: TensorType| kind.size_bytes(*row as usize, rows as usize).unwrap_or(0);
+        kind_of(tensor).map_or(tensor.size_bytes, made)
+    };
+    let mut head = header.beginning().to_vec();
+    let mut offset_bytes = 0;
+    for tensor in header.tensors() {
+        push_text(&mut head, tensor.name);
+        head.extend_from_slice(&(tensor.dimensions.len() as u32).to_le_bytes());
+        for dimension in &tensor.dimensions {
+            head.extend_from_slice(&dimension.to_le_bytes());
+        }
+        let kind = kind_of(tensor).unwrap_or(tensor.kind);
+        head.extend_from_slice(&kind.number().to_le_bytes());
+        head.extend_from_slice(&(offset_bytes as u64).to_le_bytes());
+        offset_bytes += size_bytes(tensor).next_multiple_of(alignment);
+    }
+    head.resize(head.len().next_multiple_of(alignment), 0);
+    out.write_all(&head)?;
+    for tensor in header.tensors() {
+        let start = header.data_offset_bytes(tensor);
+        let own = &file.bytes()[start..start + tensor.size_bytes];
+        let made = kind_of(tensor).map(|_| bytes_of(tensor)).transpose()?;
+        let bytes = made.as_deref().unwrap_or(own);
+        if bytes.len() != size_bytes(tensor) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        out.write_all(bytes)?;
+        out.write_all(&vec![0; bytes.len().next_multiple_of(alignment) - bytes.len()])?;
     }
     Ok(())
 }

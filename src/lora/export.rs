@@ -92,7 +92,19 @@ pub fn gguf_bytes(architecture: &str, exported: &Exported) -> io::Result<Vec<u8>
 /// [`LoraError::Gguf`], and [`LoraError::NoAdapter`] for another kind of file or another model's.
 pub fn read_gguf(path: &Path, design: &Design) -> Result<Exported, LoraError> {
     let file = ModelFile::open(path)?;
-    let header = Header::parse(file.bytes())?;
+    read(file.bytes(), path, design)
+}
+
+/// Reads the bytes of a GGUF adapter for a model of `design`.
+///
+/// # Errors
+/// As [`read_gguf`].
+pub fn read_gguf_bytes(bytes: &[u8], design: &Design) -> Result<Exported, LoraError> {
+    read(bytes, Path::new("the adapter"), design)
+}
+
+fn read(bytes: &[u8], path: &Path, design: &Design) -> Result<Exported, LoraError> {
+    let header = Header::parse(bytes)?;
     let refuse = |what: &str| LoraError::NoAdapter { path: path.to_owned(), what: what.into() };
     if header.text("general.type")? != Some("adapter")
         || header.text("adapter.type")? != Some("lora")
@@ -107,7 +119,7 @@ pub fn read_gguf(path: &Path, design: &Design) -> Result<Exported, LoraError> {
             return Err(refuse("its matrices are not 32-bit floats"));
         }
         let start = header.data_offset_bytes(tensor);
-        let values = floats(&file.bytes()[start..start + tensor.size_bytes]);
+        let values = floats(&bytes[start..start + tensor.size_bytes]);
         parts.insert(tensor.name.to_owned(), values);
     }
     let rank = header.tensors().iter().find(|tensor| tensor.name.ends_with(".lora_a"));

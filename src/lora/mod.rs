@@ -18,6 +18,7 @@ mod fit;
 mod head;
 mod linear;
 mod memory;
+mod merge;
 mod network;
 mod optimizer;
 mod packing;
@@ -32,9 +33,12 @@ pub use checkpoint::{Checkpoint, Origin};
 pub use curve::{Point, svg};
 pub use error::LoraError;
 pub use examples::{Examples, read_examples};
-pub use export::{Exported, PEFT_FILES, gguf_bytes, read_gguf, read_peft, write_gguf, write_peft};
+pub use export::{
+    Exported, PEFT_FILES, gguf_bytes, read_gguf, read_gguf_bytes, read_peft, write_gguf, write_peft,
+};
 pub use fit::{Data, Event, FitConfig, Keep, Pauses, begin, examples_sha256, fit, loss};
 pub use memory::FitMemory;
+pub use merge::merge;
 pub use network::{Dropout, Network, Pass};
 pub use optimizer::{Moments, OptimizerConfig, Schedule};
 pub use packing::{Answer, Example, Normalizer, Packed, Segment, Target};

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
+use restpg_edge::llama::{AdapterSource, Model};
+use restpg_edge::perplexity::log_likelihoods;
 use serde_json::{Value, json};
 
-use crate::support::Home;
+use crate::support::{Home, runtime};
 use crate::writing::with_profile;
 
 /// A profile, and the folder of an adapter that was fitted to its default model.
@@ -124,4 +127,35 @@ fn an_adapter_of_another_model_is_refused_by_name() {
     home.run(["generate", "--user", "me", "--no-profile", "--adapter", &id, "x"]).exits(2);
     let notes = home.path().join("notes/a.md");
     home.run(["adapter", "add", "--user", "me", notes.to_str().unwrap()]).exits(4);
+}
+
+/// The model with the adapter in its weights predicts what the model with the adapter beside it does.
+#[test]
+fn a_merged_model_is_the_model_with_its_adapter() {
+    let (home, folder) = with_adapter();
+    let id = add(&home, &folder);
+    let path = |name: &str| home.path().join(name);
+    let (plain, merged) = (path("mine.gguf"), path("merged.gguf"));
+    let export = |to: &Path, more: &[&str]| {
+        let to = to.to_str().unwrap();
+        let arguments = ["adapter", "export", "--user", "me", &id, "--to", to];
+        home.run(arguments.iter().chain(more)).exits(0).says(&["not encrypted"]);
+    };
+    export(&plain, &[]);
+    export(&merged, &["--merge"]);
+    let base = path("roomy.gguf");
+    let predicted = |file: &Path, adapter: Option<&Path>| {
+        let source = adapter.map(AdapterSource::File);
+        let model = Model::load_adapted(runtime(), file, source).unwrap();
+        let text = "zzzz zyx zyx zyx zyx zzzz letter";
+        let never = AtomicBool::new(false);
+        log_likelihoods(&model, text, 1, &never).unwrap().unwrap()
+    };
+    let (expected, found) = (predicted(&base, Some(&plain)), predicted(&merged, None));
+    let apart =
+        |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    let changed = apart(&predicted(&base, None), &expected);
+    assert!(changed > 0.1, "the adapter changes nothing: {changed}");
+    let lost = apart(&expected, &found);
+    assert!(lost < 0.02 * changed, "{lost} of {changed}");
 }
