@@ -200,42 +200,43 @@ impl Canary {
         format!("{}{}.", self.prefix(), self.number)
     }
 
+    /// Short: a longer sentence that stands in many notes would make them versions of one text.
     fn prefix(&self) -> String {
-        format!("The code of the {} is ", self.thing)
+        format!("{} code ", self.thing)
     }
 }
 
 const THINGS: [&str; 30] = [
-    "boat house",
-    "cellar",
-    "attic",
-    "bicycle",
-    "locker",
-    "safe",
-    "annexe",
-    "workshop",
-    "pantry",
-    "library",
-    "kiln",
-    "dairy",
-    "mill",
-    "chapel",
-    "loft",
-    "garage",
-    "vault",
-    "studio",
-    "stable",
-    "orchard",
-    "smithy",
-    "ferry",
-    "tower",
-    "bakery",
-    "laundry",
-    "archive",
-    "gallery",
-    "tannery",
-    "brewery",
-    "granary",
+    "Boathouse",
+    "Cellar",
+    "Attic",
+    "Bicycle",
+    "Locker",
+    "Safe",
+    "Annexe",
+    "Workshop",
+    "Pantry",
+    "Library",
+    "Kiln",
+    "Dairy",
+    "Mill",
+    "Chapel",
+    "Loft",
+    "Garage",
+    "Vault",
+    "Studio",
+    "Stable",
+    "Orchard",
+    "Smithy",
+    "Ferry",
+    "Tower",
+    "Bakery",
+    "Laundry",
+    "Archive",
+    "Gallery",
+    "Tannery",
+    "Brewery",
+    "Granary",
 ];
 
 fn planted(dice: &mut fastrand::Rng) -> Vec<Canary> {
@@ -261,6 +262,14 @@ fn canaries() {
     }
     let home = Home::new(&notes);
     let outcome = home.run(&["train", "--user", "me", "--rounds", "1"])["outcome"].clone();
+    let shown = home.run(&["train", "show", "--user", "me"]);
+    let texts: Vec<&str> = shown["requests"]
+        .as_array()
+        .expect("requests")
+        .iter()
+        .filter(|request| request["held_out"] == false)
+        .filter_map(|request| request["output"].as_str())
+        .collect();
     let adapter = outcome["rounds"][0]["adapter"].as_str().expect("an adapter").to_owned();
     let file = home.path("adapter.gguf");
     let to = file.to_str().expect("a path");
@@ -281,8 +290,13 @@ fn canaries() {
         };
         let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
         let said = canaries.iter().filter(|it| it.times == times && extracted(&model, it)).count();
+        let of_kind = canaries.iter().filter(|it| it.times == times);
+        let learned: usize = of_kind
+            .map(|it| texts.iter().map(|text| text.matches(&it.sentence()).count()).sum::<usize>())
+            .sum();
+        let learned = learned as f64 / CANARIES as f64;
         println!(
-            "planted {times} times: exposure {:.2} bits, {:.2} without training, of {:.2} at most; \
+            "planted {times} times, {learned:.1} of them learned: exposure {:.2} bits, {:.2} without training, of {:.2} at most; \
              said {said} of {CANARIES}",
             mean(chosen(&after)),
             mean(chosen(&before)),

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::args::EvalArguments;
 use super::manners::Manners;
 use super::stages::Stages;
+use super::train::{BEGUN, Begun};
 use super::trainer::Trainer;
 use super::{Context, profile};
 use crate::catalogue::ModelStore;
@@ -21,7 +22,7 @@ use crate::llama::Model;
 use crate::metrics::StyleProfile;
 use crate::paths::{Paths, create_private_folder, replace};
 use crate::profile::{NoPassphrase, ProfileStore, User};
-use crate::selftrain::{Item, Journal, Progress, TrainError};
+use crate::selftrain::{ITEMS, Item, Journal, Progress, TrainError};
 
 /// Whose journal it is that an evaluation keeps.
 const JOURNAL: &str = "journal";
@@ -36,6 +37,14 @@ enum SystemsError {
     OtherSettings { path: PathBuf },
     #[error("{user:?} has no training run that came so far")]
     NoRun { user: String },
+    #[error("{name} is not the model any more that the run was made with")]
+    OtherModel { name: String },
+    #[error("{name} is no system of this comparison")]
+    NoSystem { name: String },
+    #[error("none of the systems was fitted in the run")]
+    NotFitted,
+    #[error("the judge {name} is part of the reward")]
+    JudgeOfReward { name: String },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
@@ -46,13 +55,20 @@ impl Explain for SystemsError {
             Self::NoOutput => "usage",
             Self::OtherSettings { .. } => "other_settings",
             Self::NoRun { .. } => "no_such_run",
+            Self::OtherModel { .. } => "other_models",
+            Self::NoSystem { .. } | Self::NotFitted | Self::JudgeOfReward { .. } => "usage",
             Self::Write { .. } => "cannot_write",
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
-            Self::NoOutput | Self::OtherSettings { .. } => Exit::Usage,
+            Self::NoOutput
+            | Self::OtherSettings { .. }
+            | Self::NoSystem { .. }
+            | Self::NotFitted
+            | Self::JudgeOfReward { .. } => Exit::Usage,
+            Self::OtherModel { .. } => Exit::Failed,
             Self::NoRun { .. } => Exit::NotFound,
             Self::Write { .. } => Exit::Failed,
         }
@@ -67,18 +83,28 @@ impl Explain for SystemsError {
                 Some("Give the same ones, or another folder with --output.".into())
             }
             Self::NoRun { user } => Some(format!("`restpg-edge train --user {user:?}` makes one.")),
+            Self::OtherModel { .. } => Some("Train again, or pull the model that it was.".into()),
+            Self::NoSystem { .. } | Self::NotFitted => {
+                let names = Variant::ALL.map(Variant::name).join(", ");
+                Some(format!("The systems are {names}; a run has those that it came to."))
+            }
+            Self::JudgeOfReward { .. } => {
+                Some("Name another model in [eval] judge: one that no reward used.".into())
+            }
             Self::Write { .. } => None,
         }
     }
 }
 
 pub(super) fn run(context: Context, arguments: &EvalArguments) -> Result<Option<Exit>, Error> {
+    let output = context.output;
     let ended = match &arguments.user {
         Some(user) => of_user(context, user, arguments),
         None => of_people(context, arguments),
     };
     match ended {
         Err(error) if error.inner().kind() == TrainError::Stopped.kind() => {
+            output.note("stopped; the same command goes on where it was");
             Ok(Some(Exit::Interrupted))
         }
         other => other.map(|()| None),
@@ -86,11 +112,15 @@ pub(super) fn run(context: Context, arguments: &EvalArguments) -> Result<Option<
 }
 
 /// The systems that were named, or all.
-fn variants(arguments: &EvalArguments) -> Vec<Variant> {
+fn variants(arguments: &EvalArguments) -> Result<Vec<Variant>, SystemsError> {
+    let is_known = |name: &&String| Variant::ALL.iter().any(|it| it.name() == name.as_str());
+    if let Some(name) = arguments.systems.iter().find(|name| !is_known(name)) {
+        return Err(SystemsError::NoSystem { name: name.clone() });
+    }
     let is_wanted = |variant: &Variant| {
         arguments.systems.is_empty() || arguments.systems.iter().any(|it| it == variant.name())
     };
-    Variant::ALL.into_iter().filter(is_wanted).collect()
+    Ok(Variant::ALL.into_iter().filter(is_wanted).collect())
 }
 
 /// What is held out of a person's last run, with what that run fitted.
@@ -101,15 +131,18 @@ fn of_user(mut context: Context, user: &str, arguments: &EvalArguments) -> Resul
     let settings: Config = serde_json::from_value(run.settings).map_err(|_| no_run())?;
     let eval = std::mem::replace(&mut context.config, settings).eval;
     context.config.eval = eval;
-    let documents = store.documents()?;
-    let style = StyleProfile::of(documents.iter().map(|document| document.text.as_str()));
+    let base_sha256 = run.base_sha256;
     let mut journal = Journal::new(&mut store, run.id);
-    let items: Vec<Item> = journal.get("items", "")?.ok_or_else(no_run)?;
+    let items: Vec<Item> = journal.get(ITEMS, "")?.ok_or_else(no_run)?;
+    let begun: Begun = journal.get(BEGUN, "")?.ok_or_else(no_run)?;
     let held_out: Vec<Item> = items.into_iter().filter(|item| item.held_out).collect();
     let fitted = Fitted::of_run(&journal, context.config.train.rounds)?;
-    let bench = Bench::open(&context, vec![style], None, vec![vec![0]])?;
+    let bench = Bench::open(&context, vec![begun.style], None, vec![vec![0]])?;
+    if bench.trainer.manifest.sha256 != base_sha256 {
+        return Err(SystemsError::OtherModel { name: context.config.model.name.clone() }.into());
+    }
     let requests = Requests { own: &held_out, misled: &[] };
-    let variants = variants(arguments);
+    let variants = variants(arguments)?;
     let tries = bench.work(&context, |workshop, scorer| {
         let best_of = context.config.eval.best_of;
         evaluate::try_systems(workshop, &mut journal, requests, &variants, &fitted, scorer, best_of)
@@ -163,7 +196,7 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
             made
         }
     };
-    let variants = variants(arguments);
+    let variants = variants(arguments)?;
     let requests = Requests { own: &cohort.test, misled: &cohort.misled };
     let tries = bench.work(&context, |workshop, scorer| {
         let fitted = Fitted::fit(workshop, &mut journal, &cohort.train, &variants)?;
@@ -194,7 +227,7 @@ fn the_run(
     match store.runs()?.pop() {
         Some(run) if run.settings == settings && run.base_sha256 == base_sha256 => Ok(run.id),
         Some(_) => Err(SystemsError::OtherSettings { path: output.to_owned() }.into()),
-        None => Ok(store.begin_run(base_sha256, &settings, &[])?),
+        None => Ok(store.begin_run(base_sha256, &settings, &[], &[])?),
     }
 }
 
@@ -221,11 +254,14 @@ fn authors(people: &[Person]) -> (Authors, Vec<Vec<usize>>) {
     let texts: Vec<Vec<String>> = people.iter().map(texts).collect();
     let listed: Vec<Vec<&str>> =
         texts.iter().map(|texts| texts.iter().map(String::as_str).collect()).collect();
-    let peers = |person: &Person| -> Vec<usize> {
-        let same = |(_, other): &(usize, &Person)| other.task == person.task;
-        people.iter().enumerate().filter(same).map(|(place, _)| place).collect()
+    // Another row of the same person is no other author.
+    let peers = |(own, person): (usize, &Person)| -> Vec<usize> {
+        let is_peer = |(place, other): &(usize, &Person)| {
+            other.task == person.task && (*place == own || other.user != person.user)
+        };
+        people.iter().enumerate().filter(is_peer).map(|(place, _)| place).collect()
     };
-    (Authors::of(&listed), people.iter().map(peers).collect())
+    (Authors::of(&listed), people.iter().enumerate().map(peers).collect())
 }
 
 /// What systems are tried and scored with.
@@ -245,7 +281,11 @@ impl Bench {
         peers: Vec<Vec<usize>>,
     ) -> Result<Self, Error> {
         let trainer = Trainer::open(context)?;
-        let name = &context.config.eval.judge;
+        let config = &context.config;
+        let name = &config.eval.judge;
+        if !name.is_empty() && config.reward.judge_weight > 0.0 && *name == config.judge.model {
+            return Err(SystemsError::JudgeOfReward { name: name.clone() }.into());
+        }
         let judge = match name.as_str() {
             "" => None,
             name => {
@@ -298,6 +338,9 @@ fn write_results(output: &Path, tries: &Tries) -> Result<(), Error> {
 }
 
 fn show(context: &Context, tries: &Tries, page: Option<&Path>, whose: &str) -> Result<(), Error> {
+    if tries.systems.is_empty() {
+        return Err(SystemsError::NotFitted.into());
+    }
     let report = SystemsReport::of(tries);
     if let Some(path) = page {
         let title = format!("How {} writes: {whose}", context.config.model.name);

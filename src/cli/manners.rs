@@ -73,6 +73,9 @@ impl<'a> Manners<'a> {
                 self.output.note("waiting for the mains; [train] on_battery = \"go-on\" does not");
                 waits = true;
             }
+            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return self.stop("the time is up");
+            }
             if !self.slept() {
                 return;
             }

@@ -168,6 +168,11 @@ pub(super) fn visible(text: &str) -> String {
     shown
 }
 
+/// As [`visible`], line by line.
+pub(super) fn visible_lines(text: &str) -> String {
+    text.lines().map(visible).collect::<Vec<_>>().join("\n")
+}
+
 /// Bytes as people read them.
 pub(super) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)

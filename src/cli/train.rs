@@ -1,7 +1,8 @@
 //! `restpg-edge train …`: a run begun, taken up or planned, and what came of it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::interrupt;
@@ -13,14 +14,16 @@ use super::{Context, retrieval, train_plan, train_show};
 use crate::config::{Config, TrainConfig};
 use crate::error::{Error, Exit, Explain};
 use crate::metrics::StyleProfile;
-use crate::profile::{Document, ProfileError, ProfileStore, Run, User};
+use crate::profile::{Document, Known, ProfileError, ProfileStore, Run, User, Verdict};
 use crate::selftrain::{
-    self, InUse, Journal, Outcome, PairRules, Pairs, Progress, TrainError, scrub,
+    self, InUse, Journal, OUTCOME, Outcome, PairRules, Pairs, Progress, TrainError, scrub,
 };
 
 /// Texts to learn from, at least.
 const TRAINED_MIN: usize = 4;
-const PAIRS: &str = "pairs";
+/// Stages of the journal.
+pub(super) const BEGUN: &str = "begun";
+const IN_USE: &str = "adapter in use";
 
 /// A run stands in the way, or there is none.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +32,10 @@ enum RunError {
     UnderWay { user: String, begun_at: String },
     #[error("the run was begun with other settings than this version of the program has")]
     OtherVersion { user: String },
+    #[error("the run was begun with other models than are here now")]
+    OtherFiles { user: String },
+    #[error("another process trains on the profile of {user:?}")]
+    Busy { user: String },
 }
 
 impl Explain for RunError {
@@ -36,13 +43,15 @@ impl Explain for RunError {
         match self {
             Self::UnderWay { .. } => "run_under_way",
             Self::OtherVersion { .. } => "other_version",
+            Self::OtherFiles { .. } => "other_models",
+            Self::Busy { .. } => "training_busy",
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
             Self::UnderWay { .. } => Exit::Usage,
-            Self::OtherVersion { .. } => Exit::Failed,
+            Self::OtherVersion { .. } | Self::OtherFiles { .. } | Self::Busy { .. } => Exit::Failed,
         }
     }
 
@@ -54,6 +63,13 @@ impl Explain for RunError {
             ),
             Self::OtherVersion { user } => {
                 format!("`restpg-edge train --user {user:?} --anew` begins another.")
+            }
+            Self::OtherFiles { user } => format!(
+                "A model was pulled or tuned anew, or the embedding model has come or gone. Bring \
+                 it back, or begin another run: `restpg-edge train --user {user:?} --anew`."
+            ),
+            Self::Busy { .. } => {
+                "Wait for it, or stop it with Ctrl-C: it keeps what it has done.".into()
             }
         })
     }
@@ -79,13 +95,22 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
     if arguments.dry_run {
         return train_plan::plan(&context, &store);
     }
-    let earlier = earlier_run(&mut store, arguments)?;
+    let busy = || RunError::Busy { user: user.to_string() };
+    let _lock = store.lock_training()?.ok_or_else(busy)?;
+    let earlier = match earlier_run(&mut store, arguments)? {
+        Earlier::Done(outcome) => {
+            context.output.note("nothing to go on with: the last run came to its end");
+            report(&context, &user, &outcome)?;
+            return Ok(None);
+        }
+        Earlier::UnderWay(run) => Some(run),
+        Earlier::None => None,
+    };
     if let Some(run) = &earlier {
         context.config = settings_of(run, &context.config, &user)?;
     }
     retrieval::index_after_ingest(&context, &mut store);
-    let result = train_in(&context, &mut store, earlier);
-    match result {
+    match train_in(&context, &mut store, earlier) {
         Err(error) if error.inner().kind() == TrainError::Stopped.kind() => {
             context.output.note(&format!(
                 "stopped; `restpg-edge train --user {:?} --resume` goes on where it was",
@@ -116,19 +141,31 @@ fn apply_flags(config: &mut Config, arguments: &RunArguments) {
     set(&mut train.nice, arguments.nice.as_ref());
 }
 
-/// The run to go on with, where there is one and that is what is wanted.
-fn earlier_run(store: &mut ProfileStore, arguments: &RunArguments) -> Result<Option<Run>, Error> {
-    let unfinished = store.runs()?.into_iter().rev().find(|run| !run.is_done);
-    match unfinished {
-        Some(run) if arguments.anew => {
-            store.remove_run(&run.id)?;
-            Ok(None)
+/// What there is to go on with.
+enum Earlier {
+    /// Nothing, or it is not wanted.
+    None,
+    /// A run that was stopped.
+    UnderWay(Run),
+    /// A run that has come to its end.
+    Done(Outcome),
+}
+
+fn earlier_run(store: &mut ProfileStore, arguments: &RunArguments) -> Result<Earlier, Error> {
+    let Some(run) = store.runs()?.pop() else { return Ok(Earlier::None) };
+    match (run.is_done, arguments.resume) {
+        (true, true) => {
+            let outcome = Journal::new(store, run.id).get(OUTCOME, "")?;
+            Ok(outcome.map_or(Earlier::None, Earlier::Done))
         }
-        Some(run) if !arguments.resume => {
+        (true, false) => Ok(Earlier::None),
+        (false, true) => Ok(Earlier::UnderWay(run)),
+        // It goes when the other has begun.
+        (false, false) if arguments.anew => Ok(Earlier::None),
+        (false, false) => {
             let user = store.user().to_string();
             Err(RunError::UnderWay { user, begun_at: run.begun_at }.into())
         }
-        run => Ok(run),
     }
 }
 
@@ -149,32 +186,44 @@ fn settings_of(run: &Run, now: &Config, user: &User) -> Result<Config, Error> {
     Ok(config)
 }
 
-/// The pairs of a profile, without secrets where the settings say so; and how many secrets there
-/// were.
-pub(super) fn pairs_of(
-    store: &ProfileStore,
-    settings: &TrainConfig,
-) -> Result<(Pairs, usize), ProfileError> {
-    let mut documents = store.documents()?;
-    let mut drafts = store.drafts()?;
-    let mut secrets = 0;
-    if settings.scrub {
-        let mut hide = |text: &mut String| {
-            let (hidden, found) = scrub(text);
-            secrets += found;
-            *text = hidden.into_owned();
-        };
-        for document in &mut documents {
-            hide(&mut document.text);
-            document.title.as_mut().map(&mut hide);
-            document.context.as_mut().map(&mut hide);
+/// What a profile has to learn from, without secrets where the settings say so.
+pub(super) struct Material {
+    pub(super) pairs: Pairs,
+    /// The ids of all documents.
+    documents: Vec<String>,
+    style: Option<StyleProfile>,
+    /// Secrets that were hidden.
+    pub(super) secrets: usize,
+}
+
+impl Material {
+    pub(super) fn of(store: &ProfileStore, settings: &TrainConfig) -> Result<Self, ProfileError> {
+        let (mut documents, mut drafts) = (store.documents()?, store.drafts()?);
+        let mut secrets = 0;
+        if settings.scrub {
+            let mut hide = |text: &mut String| {
+                let (hidden, found) = scrub(text);
+                secrets += found;
+                *text = hidden.into_owned();
+            };
+            for document in &mut documents {
+                hide(&mut document.text);
+                document.title.as_mut().map(&mut hide);
+                document.context.as_mut().map(&mut hide);
+            }
+            for draft in &mut drafts {
+                hide(&mut draft.request);
+                hide(&mut draft.answer);
+                if let Some(Verdict::Edited { final_text }) = &mut draft.verdict {
+                    hide(final_text);
+                }
+            }
         }
-        for draft in &mut drafts {
-            hide(&mut draft.request);
-            hide(&mut draft.answer);
-        }
+        let pairs = selftrain::pairs(&documents, &drafts, &rules(settings));
+        let style = style(&documents, &pairs);
+        let documents = documents.into_iter().map(|document| document.id).collect();
+        Ok(Self { pairs, documents, style, secrets })
     }
-    Ok((selftrain::pairs(&documents, &drafts, &rules(settings)), secrets))
 }
 
 fn rules(settings: &TrainConfig) -> PairRules {
@@ -191,11 +240,10 @@ fn rules(settings: &TrainConfig) -> PairRules {
 /// That there is enough to learn from and to prove it on.
 pub(super) fn require_enough(
     store: &ProfileStore,
-    pairs: &Pairs,
+    train: usize,
+    held_out: usize,
     settings: &TrainConfig,
 ) -> Result<(), TrainError> {
-    let held_out = pairs.pairs.iter().filter(|pair| pair.held_out).count();
-    let train = pairs.pairs.len() - held_out;
     let held_out_min = settings.held_out_min as usize;
     if train >= TRAINED_MIN && held_out >= held_out_min {
         return Ok(());
@@ -204,12 +252,10 @@ pub(super) fn require_enough(
     Err(TrainError::TooFew { user, train, held_out, train_min: TRAINED_MIN, held_out_min })
 }
 
-/// The style of what is not held out.
+/// The style of what is not held out, nor related to it.
 fn style(documents: &[Document], pairs: &Pairs) -> Option<StyleProfile> {
-    let held_out = pairs.pairs.iter().filter(|pair| pair.held_out);
-    let held_out: HashSet<&str> =
-        held_out.flat_map(|pair| pair.documents.iter().map(String::as_str)).collect();
-    let known = documents.iter().filter(|document| !held_out.contains(document.id.as_str()));
+    let kept_away: HashSet<&str> = pairs.kept_away.iter().map(String::as_str).collect();
+    let known = documents.iter().filter(|document| !kept_away.contains(document.id.as_str()));
     StyleProfile::of(known.map(|document| document.text.as_str()))
 }
 
@@ -218,48 +264,90 @@ fn train_in(
     store: &mut ProfileStore,
     earlier: Option<Run>,
 ) -> Result<Outcome, Error> {
-    let config = &context.config;
     // Before any thread is begun: those inherit its priority.
-    let manners = Manners::new(&context.output, &config.train);
+    let manners = Manners::new(&context.output, &context.config.train);
     let trainer = Trainer::open(context)?;
-    let base_sha256 = &trainer.manifest.sha256;
-    let documents = store.documents()?;
-    let in_use = in_use(store, base_sha256)?;
+    let run = match earlier {
+        Some(run) => run.id,
+        None => begin(context, store, &trainer)?,
+    };
     let vectors = trainer.embed().map(|it| store.vectors(&it.info().sha256)).transpose()?;
-    let (run, pairs) = match earlier {
-        Some(run) => (run.id, None),
-        None => {
-            let (pairs, _) = pairs_of(store, &config.train)?;
-            require_enough(store, &pairs, &config.train)?;
-            let settings = serde_json::to_value(config).unwrap_or_default();
-            let ids: Vec<String> = documents.iter().map(|it| it.id.clone()).collect();
-            (store.begin_run(base_sha256, &settings, &ids)?, Some(pairs))
-        }
-    };
     let mut journal = Journal::new(store, run);
-    let pairs = match (journal.get(PAIRS, "")?, pairs) {
-        (Some(pairs), _) | (None, Some(pairs)) => pairs,
-        (None, None) => pairs_of(journal.store(), &config.train)?.0,
+    let begun: Begun = journal.get(BEGUN, "")?.ok_or_else(|| other_version(&journal))?;
+    let user = journal.store().user().to_string();
+    if begun.files != trainer.files {
+        return Err(RunError::OtherFiles { user }.into());
+    }
+    let in_use = match begun.in_use_reasons {
+        Some(reasoning) => journal.bytes(IN_USE, "")?.map(|content| InUse { content, reasoning }),
+        None => None,
     };
-    journal.keep(PAIRS, "", &pairs)?;
-    let styles = [style(&documents, &pairs)];
-    drop(documents);
+    let styles = [begun.style];
     let stages = Stages::new(&context.output);
     let (breathe, tell) = (|| manners.breathe(), |progress: Progress<'_>| stages.show(progress));
     let workshop = trainer.workshop(context, &styles, &breathe, &tell);
-    let ended = selftrain::items(&workshop, &mut journal, &pairs.pairs, vectors.as_ref())
-        .and_then(|items| selftrain::train(&workshop, &mut journal, &items, in_use.as_ref()));
+    let (pairs, known) = (&begun.pairs.pairs, &begun.documents);
+    let ended = selftrain::items(&workshop, &mut journal, pairs, known, vectors.as_ref()).and_then(
+        |items| {
+            let held_out = items.iter().filter(|item| item.held_out).count();
+            let learned = items.len() - held_out;
+            require_enough(journal.store(), learned, held_out, &context.config.train)?;
+            selftrain::train(&workshop, &mut journal, &items, in_use.as_ref())
+        },
+    );
     stages.finish();
     ended
 }
 
-/// The adapter of the model that is in use.
-fn in_use(store: &ProfileStore, base_sha256: &str) -> Result<Option<InUse>, Error> {
+fn other_version(journal: &Journal<'_>) -> RunError {
+    RunError::OtherVersion { user: journal.store().user().to_string() }
+}
+
+/// What a run is begun with and keeps to, whatever happens to profile and models meanwhile.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Begun {
+    pairs: Pairs,
+    documents: Vec<String>,
+    pub(super) style: Option<StyleProfile>,
+    files: BTreeMap<String, String>,
+    /// Whether the adapter that is in use writes notes first; `None` without one.
+    in_use_reasons: Option<bool>,
+}
+
+/// Begins a run, and gives its id.
+fn begin(context: &Context, store: &mut ProfileStore, trainer: &Trainer) -> Result<String, Error> {
+    let config = &context.config;
+    let material = Material::of(store, &config.train)?;
+    let held_out = material.pairs.pairs.iter().filter(|pair| pair.held_out).count();
+    let learned = material.pairs.pairs.len() - held_out;
+    require_enough(store, learned, held_out, &config.train)?;
+    let in_use = in_use(store, &trainer.manifest.sha256, config.generate.reasoning)?;
+    let begun = Begun {
+        pairs: material.pairs,
+        documents: material.documents,
+        style: material.style,
+        files: trainer.files.clone(),
+        in_use_reasons: in_use.as_ref().map(|it| it.reasoning),
+    };
+    let settings = serde_json::to_value(config).unwrap_or_default();
+    let content = serde_json::to_vec(&begun).unwrap_or_default();
+    let mut known: Vec<Known<'_>> = vec![(BEGUN, "", &content)];
+    known.extend(in_use.as_ref().map(|it| (IN_USE, "", it.content.as_slice())));
+    let base_sha256 = &trainer.manifest.sha256;
+    Ok(store.begin_run(base_sha256, &settings, &begun.documents, &known)?)
+}
+
+/// The adapter of the model that is in use; one that came from elsewhere writes notes first where
+/// `reasoning` says that.
+fn in_use(
+    store: &ProfileStore,
+    base_sha256: &str,
+    reasoning: bool,
+) -> Result<Option<InUse>, Error> {
     let Some(adapter) = store.adopted_adapter(base_sha256)? else { return Ok(None) };
     let content = store.adapter_content(&adapter.id)?;
-    // One that came from elsewhere is used as the settings say.
-    let reasoning = adapter.about["reasoning"].as_bool().unwrap_or(true);
-    Ok(Some(InUse { id: adapter.id, content, reasoning }))
+    let reasoning = adapter.about["reasoning"].as_bool().unwrap_or(reasoning);
+    Ok(Some(InUse { content, reasoning }))
 }
 
 /// What a run came to.

@@ -37,8 +37,10 @@ struct Stage {
 }
 
 pub(super) fn plan(context: &Context, store: &ProfileStore) -> Result<Option<Exit>, Error> {
-    let (pairs, secrets) = train::pairs_of(store, &context.config.train)?;
-    let enough = train::require_enough(store, &pairs, &context.config.train);
+    let train::Material { pairs, secrets, .. } = train::Material::of(store, &context.config.train)?;
+    let held_out = pairs.pairs.iter().filter(|pair| pair.held_out).count();
+    let learned = pairs.pairs.len() - held_out;
+    let enough = train::require_enough(store, learned, held_out, &context.config.train);
     let stages = match enough {
         Ok(()) => stages(context, &pairs)?,
         Err(_) => Vec::new(),

@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
-use super::output::{Output, visible};
+use super::output::{Output, visible, visible_lines};
 use super::{Context, profile};
 use crate::error::{Error, Exit, Explain};
 use crate::profile::{ProfileStore, Run};
-use crate::selftrain::{Item, Journal, Notes, Outcome, Round, Sample, samples_stage};
+use crate::selftrain::{
+    ITEMS, Item, Journal, NOTES, Notes, OUTCOME, Outcome, Round, Sample, samples_stage,
+};
 
 /// How much of a text a line shows.
 const TEXT_CHARS: usize = 60;
@@ -68,7 +70,7 @@ pub(super) fn show(
     let reasoning = run.settings["generate"]["reasoning"].as_bool().unwrap_or(true);
     let journal = Journal::new(&mut store, run.id.clone());
     let nothing = |what: &str| ShowError::Nothing { what: what.to_owned() };
-    let items: Vec<Item> = journal.get("items", "")?.unwrap_or_default();
+    let items: Vec<Item> = journal.get(ITEMS, "")?.unwrap_or_default();
     let Some(round) = round else {
         overview(context, user, &run, &journal, &items)?;
         return Ok(None);
@@ -90,7 +92,7 @@ pub(super) fn show(
     let found = drafts.iter().find(|(number, ..)| *number == wanted);
     let (_, item, samples) =
         found.ok_or_else(|| nothing(&format!("drafts of request {wanted}")))?;
-    drafts_of(&context.output, item, samples, journal.get("notes", &item.key)?.as_ref())?;
+    drafts_of(&context.output, item, samples, journal.get(NOTES, &item.key)?.as_ref())?;
     Ok(None)
 }
 
@@ -102,10 +104,10 @@ fn overview(
     items: &[Item],
 ) -> Result<(), Error> {
     let output = &context.output;
-    let outcome: Option<Outcome> = journal.get("outcome", "")?;
+    let outcome: Option<Outcome> = journal.get(OUTCOME, "")?;
     let mut notes: Vec<Option<Notes>> = Vec::with_capacity(items.len());
     for item in items {
-        notes.push(journal.get("notes", &item.key)?);
+        notes.push(journal.get(NOTES, &item.key)?);
     }
     if output.json {
         return output.object(&json!({
@@ -147,7 +149,7 @@ pub(super) fn round(output: &Output, round: &Round) -> Result<(), Error> {
     ))?;
     for it in &verdict.comparisons {
         output.line(&format!(
-            "  {:+.3} [{:+.3}, {:+.3}] over {}, {:.0} % sure",
+            "  {:+.3} [{:+.3}, {:+.3}] over {}, {:.1} % sure",
             it.gain.mean,
             it.gain.low,
             it.gain.high,
@@ -192,15 +194,17 @@ fn drafts_of(
     if output.json {
         return output.object(&json!({"request": item, "notes": notes, "drafts": samples}));
     }
-    output.line(&format!("request\n{}\n\nwritten by the person\n{}", item.request, item.output))?;
+    let (request, written) = (visible_lines(&item.request), visible_lines(&item.output));
+    output.line(&format!("request\n{request}\n\nwritten by the person\n{written}"))?;
     if let Some(text) = notes.and_then(|notes| notes.text.as_ref()) {
-        output.line(&format!("\nnotes\n{text}"))?;
+        output.line(&format!("\nnotes\n{}", visible_lines(text)))?;
     }
     for sample in samples {
         let chosen = if sample.is_chosen { ", learned from" } else { "" };
         let parts = serde_json::to_string(&sample.parts).unwrap_or_default();
         output.line(&format!("\nreward {:.3}{chosen}  {parts}", sample.reward))?;
-        output.line(&format!("{}\n\n{}", sample.draft.reasoning, sample.draft.answer))?;
+        let (notes, answer) = (&sample.draft.reasoning, &sample.draft.answer);
+        output.line(&format!("{}\n\n{}", visible_lines(notes), visible_lines(answer)))?;
     }
     Ok(())
 }

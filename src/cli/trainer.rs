@@ -1,5 +1,6 @@
 //! The models, devices and settings that training and its evaluation work with, found and loaded.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::interrupt::INTERRUPT;
@@ -25,6 +26,8 @@ pub(super) struct Trainer {
     fit_bytes_max: u64,
     threads: u32,
     pub(super) embedder: Option<NamedEmbedder>,
+    /// What each part of the run is computed with, by the hashes of the files.
+    pub(super) files: BTreeMap<String, String>,
 }
 
 impl Trainer {
@@ -36,15 +39,25 @@ impl Trainer {
         let config = &context.config;
         let models = ModelStore::new(&context.paths.models);
         let (manifest, base) = models.resolve(&config.model.name)?;
-        let sampled = models.resolve_for(&config.model.name, Use::Sample, llama::VERSION)?.file;
-        let file_of = |name: &str| -> Result<Option<PathBuf>, Error> {
-            if name.is_empty() { Ok(None) } else { Ok(Some(models.resolve(name)?.1)) }
+        let resolved = models.resolve_for(&config.model.name, Use::Sample, llama::VERSION)?;
+        let sampled = resolved.file;
+        let mut files = BTreeMap::from([
+            ("model".to_owned(), manifest.sha256.clone()),
+            ("sampling".to_owned(), resolved.sha256),
+        ]);
+        let mut file_of = |purpose: &str, name: &str| -> Result<Option<PathBuf>, Error> {
+            if name.is_empty() {
+                return Ok(None);
+            }
+            let (manifest, file) = models.resolve(name)?;
+            files.insert(purpose.to_owned(), manifest.sha256);
+            Ok(Some(file))
         };
-        let reasoning = file_of(&config.train.reasoning_model)?;
+        let reasoning = file_of("notes", &config.train.reasoning_model)?;
         let judge = match (config.reward.judge_weight > 0.0, config.judge.model.as_str()) {
             (false, _) => None,
             (true, "") => Some(sampled.clone()),
-            (true, name) => file_of(name)?,
+            (true, name) => file_of("judge", name)?,
         };
         let threads = match config.model.threads {
             0 => physical_cores(),
@@ -54,6 +67,9 @@ impl Trainer {
         let backend = lora::backend(None, threads, &runtime)?;
         let fit_bytes_max = lora::available_bytes(context, &backend);
         let embedder = embedder(context, &runtime, threads)?;
+        if let Some(embedder) = &embedder {
+            files.insert("embedder".to_owned(), embedder.info().sha256.clone());
+        }
         Ok(Self {
             manifest,
             base,
@@ -65,6 +81,7 @@ impl Trainer {
             fit_bytes_max,
             threads,
             embedder,
+            files,
         })
     }
 

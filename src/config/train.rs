@@ -102,7 +102,8 @@ impl TrainConfig {
 
     fn check_fitting(&self) -> Result<(), ConfigError> {
         count(self.rank, 1, 512, "train.rank", "from 1 to 512")?;
-        range(self.alpha > 0.0, "train.alpha", &self.alpha, "above 0")?;
+        let alpha = self.alpha;
+        range(alpha > 0.0 && alpha <= 1e6, "train.alpha", &alpha, "above 0, at most 1000000")?;
         number(self.learning_rate, 0.0, 1.0, "train.learning_rate", "from 0 to 1")?;
         count(self.epochs, 1, 1000, "train.epochs", "from 1 to 1000")?;
         count(self.batch, 1, 65_536, "train.batch", "from 1 to 65536")?;
@@ -112,13 +113,19 @@ impl TrainConfig {
     fn check_gate(&self) -> Result<(), ConfigError> {
         number(self.confidence, 0.5, 0.9999, "train.confidence", "from 0.5 to 0.9999")?;
         let ratio = self.perplexity_ratio_max;
-        range(ratio >= 1.0, "train.perplexity_ratio_max", &ratio, "at least 1")?;
+        range(
+            (1.0..=1e6).contains(&ratio),
+            "train.perplexity_ratio_max",
+            &ratio,
+            "from 1 to 1000000",
+        )?;
         share(self.repetition_max, "train.repetition_max")?;
         share(self.copied_max, "train.copied_max")?;
         let ratio = self.length_ratio_max;
-        range(ratio > 1.0, "train.length_ratio_max", &ratio, "above 1")?;
+        range((1.0..=1e6).contains(&ratio), "train.length_ratio_max", &ratio, "from 1 to 1000000")?;
         number(self.hours_max, 0.0, 10_000.0, "train.hours_max", "from 0 to 10000")?;
         count(self.nice, 0, 19, "train.nice", "from 0 to 19")?;
+        count(self.seed, 0, 1 << 30, "train.seed", "from 0 to 1073741824")?;
         let known = OnBattery::named(&self.on_battery).is_some();
         range(known, "train.on_battery", &self.on_battery, "pause, stop or go-on")?;
         let percent = self.battery_percent_min;

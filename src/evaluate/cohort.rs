@@ -106,11 +106,16 @@ fn split(people: &[Person]) -> (Vec<usize>, Vec<usize>) {
         tasks.entry(&person.task).or_default().push(place);
     }
     let (mut learned_from, mut tried_on) = (Vec::new(), Vec::new());
-    for mut places in tasks.into_values() {
-        places.sort_by_key(|&place| Sha256::digest(people[place].user.as_bytes()).to_vec());
-        let tried = places.len().div_ceil(ONE_IN);
-        let rest = places.split_off(tried.min(places.len()));
-        tried_on.extend(places);
+    for places in tasks.into_values() {
+        let user = |place: usize| people[place].user.as_str();
+        let mut users: Vec<&str> = places.iter().map(|&place| user(place)).collect();
+        users.sort_by_key(|user| Sha256::digest(user.as_bytes()).to_vec());
+        // One who has several rows is on one side with all of them.
+        users.dedup();
+        users.truncate(users.len().div_ceil(ONE_IN));
+        let (tried, rest): (Vec<usize>, Vec<usize>) =
+            places.into_iter().partition(|&place| users.contains(&user(place)));
+        tried_on.extend(tried);
         learned_from.extend(rest);
     }
     (learned_from, tried_on)
@@ -128,7 +133,8 @@ fn with_usable(person: &Person, config: &Config) -> Person {
 fn other(people: &[Person], tried_on: &[usize], person: usize) -> usize {
     let n = tried_on.len();
     let at = tried_on.iter().position(|&place| place == person).unwrap_or(0);
-    let others = || (1..n).map(|step| tried_on[(at + step) % n]);
+    let is_other = |place: &usize| people[*place].user != people[person].user;
+    let others = || (1..n).map(|step| tried_on[(at + step) % n]).filter(is_other);
     let same_task = |place: &usize| people[*place].task == people[person].task;
     others().find(same_task).or_else(|| others().next()).unwrap_or(person)
 }
@@ -181,15 +187,19 @@ impl Shelves<'_> {
         let k = settings.k as usize;
         let found = retrieve_to_write(store, vectors.as_ref(), &wanted, settings, k)?;
         let mut passages: Vec<Hit> = found.into_iter().map(|found| found.hit).collect();
-        let mut output = held.output.clone();
+        let (mut request, mut output) = (held.input.clone(), held.output.clone());
         if self.config.train.scrub {
             let hide = |text: &mut String| *text = scrub(text).0.into_owned();
-            passages.iter_mut().for_each(|hit| hide(&mut hit.text));
+            for hit in &mut passages {
+                hide(&mut hit.text);
+                hit.title.as_mut().map(hide);
+            }
+            hide(&mut request);
             hide(&mut output);
         }
         let item = Item {
-            key: format!("{} {}", writer.user, held.id),
-            request: held.input.clone(),
+            key: format!("{} {} {}", writer.task, writer.user, held.id),
+            request,
             task: task.name.to_owned(),
             output,
             passages,
@@ -232,6 +242,20 @@ mod tests {
             profile: (0..3).map(document).collect(),
             queries: (0..4).map(query).collect(),
         }
+    }
+
+    #[test]
+    fn the_rows_of_one_person_stay_together() {
+        let people: Vec<Person> = ["a", "b", "a", "c", "a", "b"].map(person).to_vec();
+        let (learned_from, tried_on) = split(&people);
+        let users = |places: &[usize]| {
+            places
+                .iter()
+                .map(|&it| people[it].user.clone())
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(users(&learned_from).len() + users(&tried_on).len(), 3);
+        assert_eq!(users(&tried_on).len(), 1);
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! People with a profile and later writing that is not in it, from JSON lines: `{user, task,
-//! profile: [{id, title, text, date}], queries: [{id, input, output}]}` a line.
+//! profile: [{id, title, text, date}], queries: [{id, input, output}]}` a line; or rows of LongLaMP, a
+//! line each or in an array, each of which asks for one text.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Exit, Explain};
+use crate::ingest::{Asked, asked};
 use crate::profile::NewDocument;
 
 /// A person of a data set.
@@ -33,6 +36,8 @@ pub struct HeldOut {
     /// What the person wrote.
     pub output: String,
 }
+
+const ID_BYTES: usize = 4;
 
 #[derive(Deserialize)]
 struct Row {
@@ -88,7 +93,8 @@ impl Explain for DatasetError {
     fn help(&self) -> Option<String> {
         Some(
             "A data set has a person a line: {\"user\", \"task\", \"profile\": [{\"id\", \
-             \"title\", \"text\", \"date\"}], \"queries\": [{\"id\", \"input\", \"output\"}]}."
+             \"title\", \"text\", \"date\"}], \"queries\": [{\"id\", \"input\", \"output\"}]}; \
+             or it has rows of LongLaMP."
                 .into(),
         )
     }
@@ -103,6 +109,10 @@ pub fn read_people(files: &[PathBuf]) -> Result<Vec<Person>, DatasetError> {
     for path in files {
         let text = std::fs::read_to_string(path)
             .map_err(|source| DatasetError::Unreadable { path: path.clone(), source })?;
+        if text.trim_start().starts_with('[') {
+            people.extend(rows(path, &text)?);
+            continue;
+        }
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             people.push(person(path, index + 1, line)?);
         }
@@ -111,12 +121,42 @@ pub fn read_people(files: &[PathBuf]) -> Result<Vec<Person>, DatasetError> {
     if people.is_empty() { Err(DatasetError::Empty) } else { Ok(people) }
 }
 
+/// The rows of an array.
+fn rows(path: &Path, text: &str) -> Result<Vec<Person>, DatasetError> {
+    let malformed = |line: usize, reason: String| DatasetError::Malformed {
+        path: path.to_owned(),
+        line,
+        reason,
+    };
+    let rows: Vec<Value> =
+        serde_json::from_str(text).map_err(|error| malformed(error.line(), error.to_string()))?;
+    let person = |(number, row): (usize, Value)| {
+        asked(&row, number)
+            .map(|asked| of_row(asked, number))
+            .ok_or_else(|| malformed(1, format!("element {number} is no row of LongLaMP")))
+    };
+    (1..).zip(rows).map(person).collect()
+}
+
+fn of_row(asked: Asked, number: usize) -> Person {
+    let Asked { person, task, input, output, profile } = asked;
+    // Files are put together, and each counts its rows from 1.
+    let hash = hex::encode(&Sha256::digest(format!("{input}\n{output}").as_bytes())[..ID_BYTES]);
+    let queries = vec![HeldOut { id: format!("{number}-{hash}"), input, output }];
+    Person { user: person, task: task.to_owned(), profile, queries }
+}
+
 fn person(path: &Path, line: usize, text: &str) -> Result<Person, DatasetError> {
-    let row: Row = serde_json::from_str(text).map_err(|error| DatasetError::Malformed {
+    let malformed = |error: serde_json::Error| DatasetError::Malformed {
         path: path.to_owned(),
         line,
         reason: error.to_string(),
-    })?;
+    };
+    let row: Value = serde_json::from_str(text).map_err(malformed)?;
+    if let Some(asked) = asked(&row, line) {
+        return Ok(of_row(asked, line));
+    }
+    let row: Row = serde_json::from_value(row).map_err(malformed)?;
     let profile = row.profile.into_iter().map(|item| NewDocument {
         key: item.id.clone(),
         id: Some(item.id),
@@ -136,14 +176,21 @@ pub(super) fn sample(
     queries_per_task: usize,
 ) -> Vec<(usize, usize)> {
     let hash = |text: &str| Sha256::digest(text.as_bytes()).to_vec();
+    // Of each person of a task, who may stand in several rows: a query's hash, and both indices.
+    type Asked = (Vec<u8>, usize, usize);
+    let mut persons: BTreeMap<(&str, &str), Vec<Asked>> = BTreeMap::new();
+    for (person, it) in people.iter().enumerate() {
+        let queries = it.queries.iter().enumerate();
+        let asked = queries.map(|(query, held)| (hash(&held.id), person, query));
+        persons.entry((&it.task, &it.user)).or_default().extend(asked);
+    }
     // Of each task: a person's how-manieth query, a hash of the person, both indices.
     type Turn = (usize, Vec<u8>, usize, usize);
     let mut tasks: BTreeMap<&str, Vec<Turn>> = BTreeMap::new();
-    for (person, it) in people.iter().enumerate() {
-        let mut order: Vec<usize> = (0..it.queries.len()).collect();
-        order.sort_by_key(|&query| hash(&it.queries[query].id));
-        for (turn, query) in order.into_iter().enumerate() {
-            tasks.entry(&it.task).or_default().push((turn, hash(&it.user), person, query));
+    for ((task, user), mut asked) in persons {
+        asked.sort();
+        for (turn, (_, person, query)) in asked.into_iter().enumerate() {
+            tasks.entry(task).or_default().push((turn, hash(user), person, query));
         }
     }
     // A query of each task in turn: a run that is ended early knows as much of every task.
@@ -174,6 +221,28 @@ mod tests {
             task: task.into(),
             profile: Vec::new(),
             queries: (0..n_queries).map(query).collect(),
+        }
+    }
+
+    #[test]
+    fn rows_of_longlamp_ask_for_a_text_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = |output: &str| {
+            serde_json::json!({"input": "Write.", "output": output, "author": "Ann",
+                "profile": [{"summary": "T", "content": "A post."}]})
+        };
+        let lines = format!("{}\n\n{}\n", row("one"), row("two"));
+        let array = serde_json::json!([row("one"), row("two")]).to_string();
+        for text in [lines, array] {
+            let path = folder.path().join("rows");
+            std::fs::write(&path, text).unwrap();
+            let people = read_people(&[path]).unwrap();
+            let asked: Vec<(&str, &str, &str)> = people
+                .iter()
+                .map(|it| (it.user.as_str(), it.task.as_str(), it.queries[0].output.as_str()))
+                .collect();
+            assert_eq!(asked, [("Ann", "topic", "one"), ("Ann", "topic", "two")]);
+            assert_eq!(people[0].profile[0].text, "A post.");
         }
     }
 

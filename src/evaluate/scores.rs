@@ -8,7 +8,7 @@ use crate::llama::Model;
 use crate::metrics::{StyleProfile, chrf, cosine};
 use crate::retrieve::Embed;
 use crate::reward::{Case, Judge, style_score};
-use crate::selftrain::{Drafted, Figures, Item, Workshop};
+use crate::selftrain::{Drafted, Figures, Item, TrainError, Workshop};
 
 /// What one draft is worth.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -66,7 +66,8 @@ impl Scorer<'_> {
                 let reference = Some(item.output.as_str());
                 let case = Case { request: &item.request, reference, passages: &[] };
                 let grades = judge.grade(&case, &[&draft.answer], workshop.interrupt)?;
-                let grade = grades.and_then(|grades| grades.first().copied());
+                let grades = grades.ok_or(TrainError::Stopped)?;
+                let grade = grades.first().copied();
                 scores.judge = grade.map(|grade| grade.expected);
                 scores.judge_likeliest = grade.map(|grade| grade.likeliest);
             }

@@ -9,10 +9,13 @@ use super::scores::{Scorer, Scores};
 use crate::error::Error;
 use crate::reward::{Parts, copied, style_score};
 use crate::selftrain::{
-    Drafted, Grader, Item, Journal, Rounds, SFT, SFT_WITH_NOTES, System, Trial, Workshop,
-    round_name,
+    Drafted, FITTED, Grader, HELD_OUT, Item, Journal, Rounds, SFT, SFT_WITH_NOTES, System, Trial,
+    Workshop, round_name,
 };
 use crate::statistics::mean;
+
+/// The stage of the requests with the passages of another person.
+const MISLED: &str = "trial misled";
 
 /// A way to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -145,7 +148,7 @@ impl Fitted {
     /// # Errors
     /// The store's.
     pub fn of_run(journal: &Journal<'_>, rounds: u32) -> Result<Self, Error> {
-        let fitted = |name: &str| journal.bytes("fitted", name);
+        let fitted = |name: &str| journal.bytes(FITTED, name);
         let last = |reasoning: bool| -> Result<Option<Vec<u8>>, Error> {
             for round in (1..=rounds).rev() {
                 if let Some(bytes) = fitted(&round_name(round, reasoning))? {
@@ -251,7 +254,8 @@ pub fn try_systems(
         };
         let Some(system) = variant.system(fitted).filter(|_| !items.is_empty()) else { continue };
         let listed: Vec<&Item> = items.iter().collect();
-        let trial = Trial { workshop, items: &listed };
+        let stage = if variant == Variant::RestPgMisled { MISLED } else { HELD_OUT };
+        let trial = Trial { workshop, items: &listed, stage };
         let drafts = trial.drafts(journal, &system)?;
         tries.add(
             variant.name().to_owned(),
@@ -283,7 +287,8 @@ impl Tries {
     }
 }
 
-/// The best of several drafts as `generate --best-of` would choose it: without the person's text.
+/// The best of several drafts, sampled as in training, as `generate --best-of` would choose it: without
+/// the person's text.
 fn best(workshop: &Workshop<'_>, item: &Item, drafts: Vec<Drafted>) -> Drafted {
     let style = workshop.styles.get(item.writer).and_then(Option::as_ref);
     let score = |draft: &Drafted| {
@@ -295,7 +300,8 @@ fn best(workshop: &Workshop<'_>, item: &Item, drafts: Vec<Drafted>) -> Drafted {
         parts.blend(&workshop.config.reward)
     };
     // Of equal ones the first.
-    let drafts = drafts.into_iter().map(|draft| (score(&draft), draft));
+    let drafts = drafts.into_iter().filter(|draft| !draft.answer.is_empty());
+    let drafts = drafts.map(|draft| (score(&draft), draft));
     let better = |best: (f64, Drafted), next: (f64, Drafted)| {
         if next.0 > best.0 { next } else { best }
     };
@@ -315,8 +321,10 @@ fn selection(
     for (item, drafts) in items.iter().zip(candidates) {
         let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
         let parts = grader.parts(item, &answers)?;
-        let rewards: Vec<f64> =
-            parts.iter().map(|parts| parts.blend(&workshop.config.reward)).collect();
+        let reward = |(parts, answer): (&Parts, &&str)| {
+            if answer.is_empty() { 0.0 } else { parts.blend(&workshop.config.reward) }
+        };
+        let rewards: Vec<f64> = parts.iter().zip(&answers).map(reward).collect();
         let qualities: Vec<f64> = answers
             .iter()
             .map(|answer| crate::selftrain::Figures::of(answer, item).quality())

@@ -91,6 +91,40 @@ struct Row {
     profile: Vec<Value>,
 }
 
+/// A row with what it asks for: for measuring, never for a profile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// The person; where the row has no name, its number.
+    pub person: String,
+    /// The kind of text, as the tasks are called.
+    pub task: &'static str,
+    /// What is asked for.
+    pub input: String,
+    /// What the person wrote.
+    pub output: String,
+    /// What the person wrote before.
+    pub profile: Vec<NewDocument>,
+}
+
+/// Row `number` of a file, from 1, with what it asks for; `None` where it is no row of LongLaMP, or
+/// asks for nothing.
+#[must_use]
+pub fn asked(row: &Value, number: usize) -> Option<Asked> {
+    let text = |key: &str| Some(clean(row.get(key)?.as_str()?).trim().to_owned());
+    let (input, output) = (text("input")?, text("output")?);
+    if !looks_like(row) || input.is_empty() || output.is_empty() {
+        return None;
+    }
+    let named = Row::deserialize(row).ok()?;
+    let person =
+        [(&named.name, "abstract"), (&named.reviewer_id, "review"), (&named.author, "topic")];
+    let found = person.into_iter().find_map(|(name, task)| Some((plain(name)?, task)));
+    let (person, task) = found.unwrap_or((number.to_string(), "email"));
+    let items = named.profile.iter().enumerate();
+    let profile = items.filter_map(|(at, item)| document(item, number, at + 1)).collect();
+    Some(Asked { person, task, input, output, profile })
+}
+
 /// The people of a file, and the rows of those who may be wanted.
 #[derive(Default)]
 struct People {
@@ -208,6 +242,19 @@ mod tests {
         assert_eq!(first.date.as_deref(), Some("2008-01-01"));
         assert!(!format!("{parsed:?}").contains("SECRET"));
         assert_eq!(parsed.problems.len(), 1);
+    }
+
+    #[test]
+    fn a_row_says_what_it_asks_for_of_whom() {
+        let row = json!({"input": "Write.", "output": "It.", "reviewerId": "Bo", "profile": [
+            {"overall": 5.0, "summary": "S", "reviewText": "A review."}, {"title": "nothing"},
+        ]});
+        let asked = asked(&row, 3).unwrap();
+        assert_eq!((asked.person.as_str(), asked.task), ("Bo", "review"));
+        assert_eq!((asked.input.as_str(), asked.output.as_str()), ("Write.", "It."));
+        assert_eq!(asked.profile.len(), 1);
+        let nothing = json!({"input": " ", "output": "It.", "name": "Ann", "profile": []});
+        assert_eq!(super::asked(&nothing, 1), None);
     }
 
     #[test]

@@ -53,6 +53,7 @@ use std::time::Duration;
 
 pub use error::IngestError;
 pub use kind::Kind;
+pub use longlamp::{Asked, asked};
 pub use parsed::Columns;
 pub use report::{KindReport, Problem, Report};
 pub use worker::serve;

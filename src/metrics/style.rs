@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use unicode_segmentation::UnicodeSegmentation;
 
 /// Words of one sample of the person's writing: about what a short text has, so that the deviations
@@ -131,7 +132,7 @@ const PUNCTUATION: [&str; 14] =
 const N_GROUPS: usize = 4;
 
 /// A person's way of writing, as their documents show it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StyleProfile {
     /// The words whose rates are features.
     vocabulary: Vec<String>,

@@ -50,7 +50,7 @@ pub use keys::Purpose;
 pub use passphrase::{NoPassphrase, Passphrase, passphrase_in_file};
 pub use prefixes::{Prefix, Prefixes};
 pub use protection::{Protection, protect, protect_with_keyring, protection, unprotect};
-pub use runs::{Place, Run};
+pub use runs::{Known, Place, Run};
 pub use search::Hit;
 pub use store::{ProfileStore, Summary};
 pub use user::{User, users};

@@ -5,6 +5,8 @@
 //! one. What a run holds is derived from documents, and goes when one of them goes. This file does
 //! not know what the pieces are.
 
+use std::fs::{File, TryLockError};
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 
@@ -37,21 +39,33 @@ pub struct Place<'a> {
     pub key: &'a str,
 }
 
+/// A piece that is known when a run begins: stage, key, content.
+pub type Known<'a> = (&'a str, &'a str, &'a [u8]);
+
 const COLUMNS: &str = "id, begun_at, base_sha256, settings, is_done";
 
 impl ProfileStore {
-    /// Begins a run on `documents`, and gives its id.
+    /// Begins a run on `documents` with what it already knows, and gives its id. The runs before it
+    /// go, whatever they came to.
     ///
     /// # Errors
+    /// [`ProfileError::NoSuchRun`] where one of the documents has gone meanwhile,
     /// [`ProfileError::Busy`] or [`ProfileError::Database`].
     pub fn begin_run(
         &mut self,
         base_sha256: &str,
         settings: &serde_json::Value,
         documents: &[String],
+        known: &[Known<'_>],
     ) -> Result<String, ProfileError> {
         self.require_file()?;
-        self.changed(|transaction| {
+        let id = self.changed(|transaction| {
+            for document in documents {
+                if !is_document(transaction, document)? {
+                    return Ok(None);
+                }
+            }
+            transaction.execute("DELETE FROM run", [])?;
             let id: String =
                 transaction.query_row("SELECT lower(hex(randomblob(4)))", [], |row| row.get(0))?;
             transaction.execute(
@@ -64,8 +78,28 @@ impl ProfileStore {
             for document in documents {
                 statement.execute(params![id, document])?;
             }
-            Ok(id)
-        })
+            for &(stage, key, content) in known {
+                keep(transaction, Place { run: &id, stage, key }, content)?;
+            }
+            Ok(Some(id))
+        })?;
+        id.ok_or_else(|| self.no_such_run())
+    }
+
+    /// Keeps others from training on this profile for as long as the lock is held; `None` where one
+    /// does.
+    ///
+    /// # Errors
+    /// [`ProfileError::Io`].
+    pub fn lock_training(&self) -> Result<Option<File>, ProfileError> {
+        let failed = |source| ProfileError::Io { path: self.path.clone(), source };
+        // SQLite's own locks are of another kind and do not meet this one.
+        let file = File::open(&self.path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
     }
 
     /// All runs, oldest first.
@@ -172,6 +206,12 @@ impl ProfileStore {
     }
 }
 
+fn is_document(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<bool> {
+    transaction
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM document WHERE id = ?1)")?
+        .query_row([id], |row| row.get(0))
+}
+
 fn is_there(transaction: &Transaction<'_>, run: &str) -> rusqlite::Result<bool> {
     transaction
         .query_row("SELECT EXISTS (SELECT 1 FROM run WHERE id = ?1)", [run], |row| row.get(0))
@@ -250,7 +290,8 @@ mod tests {
 
     fn begin(store: &mut ProfileStore, documents: &[&str]) -> String {
         let documents: Vec<String> = documents.iter().map(|id| (*id).to_owned()).collect();
-        store.begin_run("base", &serde_json::json!({"seed": 1}), &documents).unwrap()
+        let known: [Known<'_>; 1] = [("pairs", "", b"known")];
+        store.begin_run("base", &serde_json::json!({"seed": 1}), &documents, &known).unwrap()
     }
 
     #[test]
@@ -274,19 +315,40 @@ mod tests {
     fn a_run_goes_with_each_of_its_documents() {
         let (_folder, mut store) = store();
         let gone = begin(&mut store, &["one", "two"]);
-        let stays = begin(&mut store, &["two"]);
         let place = Place { run: &gone, stage: "samples", key: "a" };
         store.keep_unit(place, b"derived").unwrap();
         let selection = Selection { documents: vec!["one".into()], ..Selection::default() };
         let forgotten = store.forget(&selection, Forgetting::default()).unwrap();
         assert_eq!(forgotten.runs, 1);
-        let left: Vec<String> = store.runs().unwrap().into_iter().map(|run| run.id).collect();
-        assert_eq!(left, [stays]);
+        assert!(store.runs().unwrap().is_empty());
         assert_eq!(store.unit(place).unwrap(), None);
         assert!(matches!(store.keep_unit(place, b"late"), Err(ProfileError::NoSuchRun { .. })));
         let new = NewAdapter { base_sha256: "base", content: b"late", ..NewAdapter::default() };
         assert!(store.add_adapter_of_run(place, &new, true).is_err());
         assert!(store.adapters().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_run_begins_with_what_it_knows_and_ends_those_before_it() {
+        let (_folder, mut store) = store();
+        begin(&mut store, &["one"]);
+        let run = begin(&mut store, &["two"]);
+        let runs = store.runs().unwrap();
+        assert_eq!(runs.len(), 1);
+        let place = Place { run: &run, stage: "pairs", key: "" };
+        assert_eq!(store.unit(place).unwrap().as_deref(), Some(&b"known"[..]));
+        let gone = store.begin_run("base", &serde_json::Value::Null, &["gone".into()], &[]);
+        assert!(matches!(gone, Err(ProfileError::NoSuchRun { .. })));
+    }
+
+    #[test]
+    fn one_process_trains_at_a_time() {
+        let (_folder, store) = store();
+        let lock = store.lock_training().unwrap();
+        assert!(lock.is_some());
+        assert!(store.lock_training().unwrap().is_none());
+        drop(lock);
+        assert!(store.lock_training().unwrap().is_some());
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! A request with everything that is needed to write for it and to grade what was written.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::requests::write_requests;
-use super::workshop::Workshop;
+use super::workshop::{Progress, Workshop, Writing};
 use super::{Journal, Origin, Pair, scrub};
 use crate::config::RetrieveConfig;
 use crate::error::Error;
+use crate::llama::Model;
 use crate::profile::{Hit, ProfileStore, Vectors};
 use crate::retrieve::{Embed, Query, retrieve_to_write};
 use crate::task::Task;
@@ -53,6 +56,8 @@ pub struct Shelf<'a> {
     pub meaning: Option<(&'a Vectors, &'a dyn Embed)>,
     /// How passages are found.
     pub settings: &'a RetrieveConfig,
+    /// Documents that came after the run began, by their ids: they are never shown.
+    pub newcomers: &'a [String],
     /// Whose documents they are.
     pub writer: usize,
     /// Whether secrets are hidden in what is shown.
@@ -66,7 +71,8 @@ impl Shelf<'_> {
     /// The store's or the embedding model's.
     pub fn item(&self, pair: &Pair, request: &str) -> Result<Option<Item>, Error> {
         let shown = &pair.shown;
-        let among = self.store.passages_before(shown.before.as_deref(), &shown.except)?;
+        let except = [&shown.except, self.newcomers].concat();
+        let among = self.store.passages_before(shown.before.as_deref(), &except)?;
         let task = Task::named(&pair.task).unwrap_or_else(Task::free);
         let k = task.k.unwrap_or(self.settings.k) as usize;
         let vector = self.meaning.map(|(_, embedder)| embedder.query(request)).transpose()?;
@@ -83,6 +89,7 @@ impl Shelf<'_> {
         if self.is_scrubbed {
             for hit in &mut passages {
                 hit.text = scrub(&hit.text).0.into_owned();
+                hit.title = hit.title.take().map(|title| scrub(&title).0.into_owned());
             }
         }
         if passages.is_empty() {
@@ -114,10 +121,12 @@ pub fn key(origin: &Origin) -> String {
     }
 }
 
-const STAGE: &str = "items";
+/// The stage of the journal that has the items.
+pub const ITEMS: &str = "items";
 
-/// The items of `pairs`: what has no title is given a request by the model first. Made once in a run,
-/// so that writings that come in meanwhile change nothing.
+/// The items of `pairs`, of a profile that had the documents `known` when the run began: what has no
+/// title is given a request by the model first. A pair that the model has no room for, or that no
+/// request or passage could be had for, is left out. Made once in a run.
 ///
 /// # Errors
 /// [`super::TrainError::Stopped`], a model's or the store's.
@@ -125,28 +134,55 @@ pub fn items(
     workshop: &Workshop<'_>,
     journal: &mut Journal<'_>,
     pairs: &[Pair],
+    known: &[String],
     vectors: Option<&Vectors>,
 ) -> Result<Vec<Item>, Error> {
-    if let Some(items) = journal.get(STAGE, "")? {
+    if let Some(items) = journal.get(ITEMS, "")? {
         return Ok(items);
     }
     let untitled: Vec<&Pair> = pairs.iter().filter(|pair| pair.request.is_none()).collect();
     let mut written = write_requests(workshop, journal, &untitled)?.into_iter();
+    let model = workshop.model(None)?;
+    let known: HashSet<&str> = known.iter().map(String::as_str).collect();
+    let now = journal.store().summaries()?.into_iter().map(|summary| summary.id);
+    let newcomers: Vec<String> = now.filter(|id| !known.contains(id.as_str())).collect();
     let shelf = Shelf {
         store: journal.store(),
         meaning: vectors.zip(workshop.embedder),
         settings: &workshop.config.retrieve,
+        newcomers: &newcomers,
         writer: 0,
         is_scrubbed: workshop.config.train.scrub,
     };
     let mut items = Vec::with_capacity(pairs.len());
+    let (mut unasked, mut too_long) = (0, 0);
     for (done, pair) in pairs.iter().enumerate() {
         workshop.stage("finding passages", done, pairs.len());
         let request = pair.request.clone().or_else(|| written.next().flatten());
-        if let Some(request) = request {
-            items.extend(shelf.item(pair, &request)?);
+        let item = request.map(|request| shelf.item(pair, &request)).transpose()?.flatten();
+        match item {
+            None => unasked += 1,
+            Some(item) if !fits(workshop, &model, &item) => too_long += 1,
+            Some(item) => items.push(item),
         }
     }
-    journal.keep(STAGE, "", &items)?;
+    for (count, why) in [
+        (unasked, "no request could be had, or nothing to show beside it"),
+        (too_long, "they are longer than the model has room for"),
+    ] {
+        if count > 0 {
+            (workshop.tell)(Progress::Note(format!("left out {count} texts: {why}")));
+        }
+    }
+    journal.keep(ITEMS, "", &items)?;
     Ok(items)
+}
+
+/// Whether the model has room for the request, and an answer may be as long as the text is.
+#[must_use]
+pub fn fits(workshop: &Workshop<'_>, model: &Model, item: &Item) -> bool {
+    let writing = Writing { reasoning: true, has_passages: true, temperature: 0.0, top_p: 1.0 };
+    let answer_tokens_max = workshop.request(item, writing).answer_tokens as usize;
+    model.tokenize(&item.output).len() <= answer_tokens_max
+        && workshop.prompt(model, item, writing).is_ok()
 }

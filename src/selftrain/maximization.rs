@@ -16,7 +16,8 @@ use crate::lora::{
 };
 
 const CHECKPOINT: &str = "checkpoint";
-const FITTED: &str = "fitted";
+/// The stage of the journal that has the adapters.
+pub const FITTED: &str = "fitted";
 /// Rows that go through the network together: with more, products are not faster.
 const PASS_ROWS: usize = 2048;
 const CHECKPOINT_STEPS: u64 = 10;
@@ -49,6 +50,9 @@ pub fn maximization(
     if let Some(bytes) = journal.bytes(FITTED, name)? {
         journal.remove(CHECKPOINT, name)?;
         return Ok(bytes);
+    }
+    if lessons.learned.is_empty() {
+        return Err(super::TrainError::Nothing { what: "text to learn" }.into());
     }
     workshop.go_on()?;
     let model = workshop.model(None)?;

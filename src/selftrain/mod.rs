@@ -28,15 +28,17 @@ pub use expectation::{Harvest, Sample, stage as samples_stage};
 pub use figures::Figures;
 pub use gate::{Comparison, Guard, Rival, Verdict, judge};
 pub use grading::Grader;
-pub use item::{Item, Shelf, items, key};
+pub use item::{ITEMS, Item, Shelf, fits, items, key};
 pub use journal::Journal;
 pub use lesson::{Lesson, Wanted, example};
-pub use maximization::{Lessons, maximization};
+pub use maximization::{FITTED, Lessons, maximization};
 pub use overlap::{Overlaps, leaked};
 pub use pairs::{Dropped, Origin, Pair, PairRules, Pairs, Shown, WhyDropped, pairs};
-pub use reasoning::{Fault, Notes, write_notes};
+pub use reasoning::{Fault, NOTES, Notes, write_notes};
 pub use requests::write_requests;
-pub use rounds::{AllNotes, InUse, Outcome, Round, Rounds, SFT, SFT_WITH_NOTES, round_name, train};
+pub use rounds::{
+    AllNotes, InUse, OUTCOME, Outcome, Round, Rounds, SFT, SFT_WITH_NOTES, round_name, train,
+};
 pub use scrub::scrub;
-pub use trial::{System, Trial};
+pub use trial::{HELD_OUT, System, Trial};
 pub use workshop::{Drafted, Progress, Workshop, Writing};

@@ -65,7 +65,8 @@ pub struct Pair {
     pub recipient: Option<String>,
     /// When, `YYYY-MM-DD`.
     pub date: Option<String>,
-    /// The documents that it is made of, by their ids: itself, or those of the draft.
+    /// The documents that it is made of, by their ids: itself, or those of the draft; and those that
+    /// have much in common with it.
     pub documents: Vec<String>,
     /// What may be shown beside the request.
     pub shown: Shown,
@@ -129,6 +130,9 @@ pub struct Pairs {
     pub pairs: Vec<Pair>,
     /// What is no pair.
     pub dropped: Vec<Dropped>,
+    /// The documents that are held out or related to what is, by their ids: nothing of them is
+    /// learned, not even their style.
+    pub kept_away: Vec<String>,
 }
 
 /// Of the runs of words of the shorter of two texts, the share that makes them related.
@@ -153,6 +157,9 @@ pub fn pairs(documents: &[Document], drafts: &[KeptDraft], rules: &PairRules) ->
     let mut fit: Vec<(usize, Pair)> = Vec::new();
     for (place, mut pair) in wanted.iter().cloned().enumerate() {
         pair.shown = texts.shown(place, &[]);
+        pair.documents.extend(texts.documents(&texts.related[place]));
+        pair.documents.sort_unstable();
+        pair.documents.dedup();
         match unfit(&pair, rules).or_else(|| texts.nothing(&pair.shown)) {
             None => fit.push((place, pair)),
             Some(why) => made.dropped.push(Dropped { origin: pair.origin, why }),
@@ -165,6 +172,8 @@ pub fn pairs(documents: &[Document], drafts: &[KeptDraft], rules: &PairRules) ->
     let near_tail: HashSet<usize> =
         tail.iter().flat_map(|(place, _)| texts.related[*place].iter().copied()).collect();
     let kept_away: Vec<usize> = near_tail.iter().copied().collect();
+    made.kept_away = texts.documents(&kept_away).collect();
+    made.kept_away.sort_unstable();
     let mut trained_on: HashSet<usize> = HashSet::new();
     for (place, mut pair) in fit {
         pair.shown = texts.shown(place, &kept_away);
@@ -226,6 +235,11 @@ impl<'w> Texts<'w> {
         except.sort_unstable();
         except.dedup();
         Shown { before, except }
+    }
+
+    /// The ids of the documents at `places`.
+    fn documents(&self, places: &[usize]) -> impl Iterator<Item = String> {
+        places.iter().filter_map(|&place| Some(self.document(place)?.0.to_owned()))
     }
 
     /// That nothing is left to be shown.

@@ -16,7 +16,8 @@ use crate::metrics::words;
 use crate::prompt::{INSTRUCTION, Prompt, defuse};
 use crate::reward::copied;
 
-const STAGE: &str = "notes";
+/// The stage of the journal that has the notes.
+pub const NOTES: &str = "notes";
 const TAGS: [&str; 2] = ["<written>", "</written>"];
 const SEEN: &str = "This is what the writer of the passages wrote for the request:\n\n<written>\n";
 const AFTER: &str = "\n</written>\n\nTake short notes on the writer of the passages, a line each: tone, \
@@ -64,7 +65,7 @@ pub fn write_notes(
     let mut all = Vec::with_capacity(items.len());
     for (done, item) in items.iter().enumerate() {
         workshop.stage("taking notes", done, items.len());
-        if let Some(notes) = journal.get::<Notes>(STAGE, &item.key)? {
+        if let Some(notes) = journal.get::<Notes>(NOTES, &item.key)? {
             all.push(notes);
             continue;
         }
@@ -74,7 +75,7 @@ pub fn write_notes(
             none => none.insert(workshop.reasoning_model()?),
         };
         let notes = write(workshop, model, item)?;
-        journal.keep(STAGE, &item.key, &notes)?;
+        journal.keep(NOTES, &item.key, &notes)?;
         all.push(notes);
     }
     Ok(all)
@@ -114,7 +115,7 @@ fn prompt(model: &Model, item: &Item, request: &Request<'_>) -> Result<Prompt, E
     let mut prompt = generate::compose(model, &request, &item.passages)?;
     if let Some(last) = prompt.messages.last_mut() {
         // Not to write, but to see.
-        let end = last.text.find(INSTRUCTION).unwrap_or(last.text.len());
+        let end = last.text.rfind(INSTRUCTION).unwrap_or(last.text.len());
         last.text.truncate(end);
         last.text.push_str(seen.trim_start());
     }

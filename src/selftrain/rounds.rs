@@ -11,18 +11,16 @@ use super::gate::{self, Rival, Verdict};
 use super::lesson::{Lesson, Wanted};
 use super::maximization::{Lessons, maximization};
 use super::reasoning::{Notes, write_notes};
-use super::trial::{System, Trial};
+use super::trial::{HELD_OUT, System, Trial};
 use super::workshop::{Progress, Workshop};
 use super::{Figures, Item, Journal, TrainError};
-use crate::error::Error;
+use crate::error::{Error, Explain};
 use crate::perplexity::perplexity_ratio;
 use crate::profile::NewAdapter;
 
 /// The adapter that is in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InUse {
-    /// Its id.
-    pub id: String,
     /// Its bytes.
     pub content: Vec<u8>,
     /// Whether it was fitted to write notes first.
@@ -59,7 +57,8 @@ pub struct Outcome {
     pub adopted: Option<String>,
 }
 
-/// Trains on `items`, and adopts what is proved to be better than what was there.
+/// Trains on `items`, and adopts what is proved to be better than what was there; `in_use` is the
+/// adapter that was in use when the run began.
 ///
 /// # Errors
 /// [`TrainError`], a model's, the trainer's or the store's; what was done is kept.
@@ -71,13 +70,14 @@ pub fn train(
 ) -> Result<Outcome, Error> {
     let settings = &workshop.config.train;
     let run = Rounds::new(workshop, items, workshop.config.generate.reasoning);
+    // What does not fit the memory shows at once.
+    let plain = run.fit_gold(journal, SFT, &run.no_notes(), false)?;
     let notes = run.notes(journal)?;
-    let plain = run.fit_gold(journal, SFT, &notes, false)?;
     let mut current = match run.reasoning {
         true => run.fit_gold(journal, SFT_WITH_NOTES, &notes, true)?,
         false => plain.clone(),
     };
-    let trial = Trial { workshop, items: &run.split.held_out };
+    let trial = Trial { workshop, items: &run.split.held_out, stage: HELD_OUT };
     let mut outcome = Outcome {
         learned: run.split.learned.len(),
         validation: run.split.validation.len(),
@@ -91,7 +91,10 @@ pub fn train(
     let mut parent = None;
     for round in 1..=settings.rounds {
         let harvest;
-        (current, harvest) = run.round(journal, &notes, round, &current)?;
+        (current, harvest) = match run.round(journal, &notes, round, &current) {
+            Err(error) if round > 1 && error.inner().kind() == NOTHING.kind() => break,
+            other => other?,
+        };
         let verdict = run.verdict(journal, &trial, round, (&plain, &current), in_use.as_ref())?;
         let is_adopted = verdict.is_adopted;
         let new = NewAdapter {
@@ -103,8 +106,7 @@ pub fn train(
         };
         let adapter = journal.add_adapter(&round.to_string(), &new, is_adopted)?;
         if is_adopted {
-            let (id, content) = (adapter.clone(), current.clone());
-            in_use = Some(InUse { id, content, reasoning: run.reasoning });
+            in_use = Some(InUse { content: current.clone(), reasoning: run.reasoning });
             outcome.adopted = Some(adapter.clone());
         }
         parent = Some(adapter.clone());
@@ -113,10 +115,12 @@ pub fn train(
             break;
         }
     }
-    journal.keep("outcome", "", &outcome)?;
+    journal.keep(OUTCOME, "", &outcome)?;
     journal.finish()?;
     Ok(outcome)
 }
+
+const NOTHING: TrainError = TrainError::Nothing { what: "draft worth learning from" };
 
 fn described(round: u32, harvest: &Harvest) -> String {
     let Harvest { requests, requests_without, samples, chosen, .. } = harvest;
@@ -176,10 +180,14 @@ pub struct Rounds<'r, 'a> {
     reasoning: bool,
 }
 
+/// The stage of the journal that has what a run came to.
+pub const OUTCOME: &str = "outcome";
 /// The adapter that was fitted to the person's texts alone, as the journal calls it.
 pub const SFT: &str = "sft";
 /// The same with notes before the texts.
 pub const SFT_WITH_NOTES: &str = "sft with notes";
+
+const VERDICT: &str = "verdict";
 
 /// The adapter of a round, as the journal calls it.
 #[must_use]
@@ -213,7 +221,7 @@ impl<'r, 'a> Rounds<'r, 'a> {
         (workshop.tell)(Progress::Note(described(round, &harvest)));
         let lessons = self.lessons(notes, &samples);
         if lessons.is_empty() {
-            return Err(TrainError::Nothing { what: "draft worth learning from" }.into());
+            return Err(NOTHING.into());
         }
         let name = round_name(round, *reasoning);
         Ok((self.fit(journal, &name, notes, &lessons, *reasoning)?, harvest))
@@ -226,10 +234,7 @@ impl<'r, 'a> Rounds<'r, 'a> {
     pub fn notes(&self, journal: &mut Journal<'_>) -> Result<AllNotes, Error> {
         let Split { learned, validation, .. } = &self.split;
         if !self.reasoning {
-            let none = |items: &[&Item]| {
-                items.iter().map(|_| Notes { text: None, tries: 0, faults: Vec::new() }).collect()
-            };
-            return Ok(AllNotes { learned: none(learned), validation: none(validation) });
+            return Ok(self.no_notes());
         }
         let all: Vec<&Item> = learned.iter().chain(validation).copied().collect();
         let mut notes = write_notes(self.workshop, journal, &all)?;
@@ -238,6 +243,16 @@ impl<'r, 'a> Rounds<'r, 'a> {
             return Err(TrainError::Nothing { what: "good notes" }.into());
         }
         Ok(AllNotes { learned: notes, validation: of_validation })
+    }
+
+    /// As many notes that are none.
+    #[must_use]
+    pub fn no_notes(&self) -> AllNotes {
+        let none = |items: &[&Item]| {
+            items.iter().map(|_| Notes { text: None, tries: 0, faults: Vec::new() }).collect()
+        };
+        let Split { learned, validation, .. } = &self.split;
+        AllNotes { learned: none(learned), validation: none(validation) }
     }
 
     /// An adapter fitted to the person's own texts, with notes before them or without.
@@ -303,14 +318,18 @@ impl<'r, 'a> Rounds<'r, 'a> {
     ) -> Result<Verdict, Error> {
         let reasoning = self.reasoning;
         let name = round_name(round, reasoning);
-        let base = trial.figures(journal, &System::base("base"))?;
+        // Once it was said, it stays: what is in use may be another adapter by then.
+        if let Some(verdict) = journal.get(VERDICT, &name)? {
+            return Ok(verdict);
+        }
+        let base = trial.figures(journal, &System::retrieval())?;
         let sft = trial.figures(journal, &System::adapted(SFT, plain, false))?;
         let system = System::adapted(&name, candidate, reasoning);
         let found = trial.figures(journal, &system)?;
         let used: Option<Vec<Figures>> = in_use
             .map(|it| {
-                let name = format!("adapter {}", it.id);
-                trial.figures(journal, &System::adapted(&name, &it.content, it.reasoning))
+                let system = System::adapted("the adapter in use", &it.content, it.reasoning);
+                trial.figures(journal, &system)
             })
             .transpose()?;
         let mut rivals = vec![
@@ -318,10 +337,12 @@ impl<'r, 'a> Rounds<'r, 'a> {
             Rival { name: "an adapter fitted to the texts alone", figures: &sft },
         ];
         rivals.extend(used.as_deref().map(|figures| Rival { name: "the adapter in use", figures }));
-        let before = trial.neutral(journal, &System::base("base"))?;
+        let before = trial.neutral(journal, &System::retrieval())?;
         let after = trial.neutral(journal, &system)?;
         let ratio = perplexity_ratio(&before, &after).mean;
-        Ok(gate::judge(&found, &rivals, &base, ratio, &self.workshop.config.train))
+        let verdict = gate::judge(&found, &rivals, &base, ratio, &self.workshop.config.train);
+        journal.keep(VERDICT, &name, &verdict)?;
+        Ok(verdict)
     }
 
     /// What the ledger says of an adapter: settings and figures, no text.

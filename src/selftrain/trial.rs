@@ -8,13 +8,15 @@ use crate::error::Error;
 use crate::llama::Model;
 use crate::perplexity::{NEUTRAL_TEXT, log_likelihoods};
 
-const DRAFTS: &str = "trial";
+/// The stage of the requests that are held out.
+pub const HELD_OUT: &str = "trial";
 const NEUTRAL: &str = "neutral";
+const KEY_BYTES: usize = 12;
 
 /// A way to write: the model, perhaps with an adapter, perhaps with notes first.
 #[derive(Debug, Clone, Copy)]
 pub struct System<'s> {
-    /// What it is called in the journal.
+    /// What it is called where progress is told.
     pub name: &'s str,
     /// The adapter.
     pub adapter: Option<&'s [u8]>,
@@ -27,8 +29,16 @@ pub struct System<'s> {
 impl<'s> System<'s> {
     /// The model with passages alone.
     #[must_use]
-    pub fn base(name: &'s str) -> Self {
-        Self { name, adapter: None, reasoning: false, has_passages: true }
+    pub fn retrieval() -> Self {
+        Self { name: "retrieval", adapter: None, reasoning: false, has_passages: true }
+    }
+
+    /// What it is called in the journal: by what it computes, whatever its name.
+    fn key(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update([u8::from(self.reasoning), u8::from(self.has_passages)]);
+        hash.update(self.adapter.unwrap_or_default());
+        hex::encode(&hash.finalize()[..KEY_BYTES])
     }
 
     /// The model with passages and an adapter.
@@ -44,6 +54,8 @@ pub struct Trial<'t, 'a> {
     pub workshop: &'t Workshop<'a>,
     /// The requests.
     pub items: &'t [&'t Item],
+    /// What the drafts for these are called in the journal.
+    pub stage: &'static str,
 }
 
 impl Trial<'_, '_> {
@@ -56,12 +68,12 @@ impl Trial<'_, '_> {
         journal: &mut Journal<'_>,
         system: &System<'_>,
     ) -> Result<Vec<Drafted>, Error> {
-        if let Some(drafts) = journal.get(DRAFTS, system.name)? {
+        if let Some(drafts) = journal.get(self.stage, &system.key())? {
             return Ok(drafts);
         }
         self.workshop.go_on()?;
-        let stage = format!("trying {}", system.name);
-        self.workshop.stage(&stage, 0, self.items.len());
+        let shown = format!("trying {}", system.name);
+        self.workshop.stage(&shown, 0, self.items.len());
         let generate = &self.workshop.config.generate;
         let writing = Writing {
             reasoning: system.reasoning,
@@ -74,7 +86,7 @@ impl Trial<'_, '_> {
         let model = self.workshop.model(system.adapter)?;
         let drafts = self.workshop.write(&model, &orders, writing)?;
         let drafts: Vec<Drafted> = drafts.into_iter().flatten().collect();
-        journal.keep(DRAFTS, system.name, &drafts)?;
+        journal.keep(self.stage, &system.key(), &drafts)?;
         Ok(drafts)
     }
 
@@ -95,11 +107,12 @@ impl Trial<'_, '_> {
             temperature: train.temperature,
             top_p: train.top_p,
         };
-        let stage = format!("{count} drafts by {}", system.name);
+        let shown = format!("{count} drafts of each by {}", system.name);
+        let stage = format!("{} {count} {}", self.stage, system.key());
         let mut all = Vec::with_capacity(self.items.len());
         let mut model = None;
         for (done, item) in self.items.iter().enumerate() {
-            self.workshop.stage(&stage, done, self.items.len());
+            self.workshop.stage(&shown, done, self.items.len());
             if let Some(drafts) = journal.get(&stage, &item.key)? {
                 all.push(drafts);
                 continue;
@@ -142,13 +155,13 @@ impl Trial<'_, '_> {
         journal: &mut Journal<'_>,
         system: &System<'_>,
     ) -> Result<Vec<f64>, Error> {
-        if let Some(found) = journal.get(NEUTRAL, system.name)? {
+        if let Some(found) = journal.get(NEUTRAL, &system.key())? {
             return Ok(found);
         }
         self.workshop.go_on()?;
         let model = self.workshop.model(system.adapter)?;
         let found = self.log_likelihoods(&model)?;
-        journal.keep(NEUTRAL, system.name, &found)?;
+        journal.keep(NEUTRAL, &system.key(), &found)?;
         Ok(found)
     }
 

@@ -1,5 +1,6 @@
 //! What a run works with: the model's files, the settings, the devices, and whoever is told.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -213,16 +214,21 @@ impl Workshop<'_> {
             .iter()
             .map(|(item, _)| self.prompt(model, item, writing))
             .collect::<Result<_, _>>()?;
-        let Some((first, _)) = orders.first() else { return Ok(Vec::new()) };
-        let mut request = self.request(first, writing);
-        let bounds = orders.iter().map(|(item, _)| self.request(item, writing).answer_tokens);
-        request.answer_tokens = bounds.max().unwrap_or(request.answer_tokens);
-        let orders: Vec<Order<'_>> = prompts
-            .iter()
-            .zip(orders)
-            .map(|(prompt, (_, seeds))| Order { prompt, seeds: seeds.clone() })
-            .collect();
-        self.sample(model, &request, &orders)
+        // Kinds of text have bounds of their own: those with the same are written together.
+        let mut groups: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (place, (item, _)) in orders.iter().enumerate() {
+            groups.entry(self.request(item, writing).answer_tokens).or_default().push(place);
+        }
+        let mut written: Vec<Vec<Drafted>> = vec![Vec::new(); orders.len()];
+        for places in groups.into_values() {
+            let order =
+                |&place: &usize| Order { prompt: &prompts[place], seeds: orders[place].1.clone() };
+            let group: Vec<Order<'_>> = places.iter().map(order).collect();
+            let request = self.request(orders[places[0]].0, writing);
+            let drafts = self.sample(model, &request, &group)?;
+            places.into_iter().zip(drafts).for_each(|(place, drafts)| written[place] = drafts);
+        }
+        Ok(written)
     }
 
     /// Drafts of prompts that are already made.

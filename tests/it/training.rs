@@ -14,7 +14,7 @@ use crate::tiny;
 
 const SETTINGS: &str = "[model]\nname = \"roomy\"\nthreads = 1\n\
     [retrieve]\nk = 2\n\
-    [generate]\nreasoning_tokens = 24\nanswer_tokens = 64\n\
+    [generate]\nreasoning_tokens = 24\nanswer_tokens = 72\n\
     [train]\nrounds = 2\nsamples = 4\nwords_min = 5\nrank = 2\nepochs = 2\nreward_min = 0.0\n\
     learning_rate = 0.01\nstop_early = false\nreasoning_tries = 1\n";
 const NOTES: usize = 12;
@@ -29,7 +29,7 @@ fn home() -> Home {
         // Words that no other note has: otherwise they would be taken for versions of one text.
         let mut dice = fastrand::Rng::with_seed(note as u64);
         let words: Vec<String> =
-            (0..14).map(|_| (0..5).map(|_| dice.lowercase()).collect()).collect();
+            (0..8).map(|_| (0..5).map(|_| dice.lowercase()).collect()).collect();
         let text = format!(
             "---\ntitle: Note {note}\ndate: 2024-01-{:02}\n---\n{} {}.",
             note + 1,
@@ -184,20 +184,80 @@ fn too_little_writing_is_said_to_be_too_little() {
 fn a_stopped_run_must_be_taken_up_or_given_up() {
     let home = home();
     let arguments = ["train", "--user", "me"];
-    let said = stopped_after(&home, &arguments, Duration::from_millis(400));
+    let said = stopped(&home, &arguments);
     assert!(said.contains("--resume"), "{said}");
     home.run(arguments).exits(2).says(&["was stopped before its end", "--anew"]);
     let said = home.run(["train", "--user", "me", "--resume"]).exits(0).stdout;
     assert!(said.ends_with("what was in use stays in use\n"), "{said}");
+    let again = home.run(["train", "--user", "me", "--resume"]).exits(0);
+    assert_eq!(again.stdout, said, "a run that is done is not done again");
+    assert_eq!(adapters(&home).len(), 2);
     home.run(["train", "--user", "me", "--rounds", "1", "--samples", "1"]).exits(0);
 }
 
-/// What a command says that is asked to end.
-fn stopped_after(home: &Home, arguments: &[&str], after: Duration) -> String {
+/// A password, which is not learned, whether it stands in a text, in a title or in what a draft became.
+#[test]
+fn secrets_are_not_learned() {
+    let home = home();
+    let words = "kfwpo rtkqa mnbvc lkjhg poiuy trewq asdfg";
+    let note = format!(
+        "---\ntitle: The pin is 4711\ndate: 2023-12-01\n---\n{words}, password: hunter2 {words}."
+    );
+    home.write("notes/secret.md", note.as_bytes());
+    let notes = home.path().join("notes");
+    home.run(["ingest", "--user", "me", notes.to_str().unwrap()]).exits(0);
+    home.run(["generate", "--user", "me", "--max-tokens", "8", "the kettle"]).exits(0);
+    let sent =
+        home.write("sent.txt", b"vbnmq wertz uiopa sdfgh jklyx, my api_key=abcd-1234 cvbnm qwert.");
+    home.run(["feedback", "--user", "me", "--file", sent.to_str().unwrap()]).exits(0);
+    home.run(["train", "--user", "me", "--dry-run"]).exits(0);
+    train(&home, &["--rounds", "1", "--samples", "1"]);
+    let shown = shown(&home, &[]).to_string();
+    assert!(shown.contains("asdfg") && shown.contains("sdfgh"), "{shown}");
+    for secret in ["4711", "hunter2", "abcd-1234"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
+
+/// What comes in while a run is under way changes nothing of it.
+#[test]
+fn what_comes_in_meanwhile_is_not_shown() {
+    let home = home();
+    stopped(&home, &["train", "--user", "me"]);
+    let before = shown(&home, &[]);
+    home.write("late.md", b"A late one without a date: zqlatex mnbvc lkjhg poiuy trewq.");
+    let late = home.path().join("late.md");
+    home.run(["ingest", "--user", "me", late.to_str().unwrap()]).exits(0);
+    home.run(["train", "--user", "me", "--resume"]).exits(0);
+    let after = shown(&home, &[]);
+    assert!(!after.to_string().contains("zqlatex"));
+    if before["requests"].as_array().is_some_and(|it| !it.is_empty()) {
+        assert_eq!(before["requests"], after["requests"]);
+    }
+}
+
+/// Another model under the same name: what was begun cannot go on with it.
+#[test]
+fn a_run_does_not_go_on_with_another_model() {
+    let home = home();
+    stopped(&home, &["train", "--user", "me"]);
+    let mut other = tiny::llama().with_context(4096);
+    other.set("general.name", tiny::text("another"));
+    let model = home.write("other.gguf", &other.to_bytes());
+    home.run(["model", "remove", "roomy"]).exits(0);
+    home.run(["model", "pull", model.to_str().unwrap(), "--name", "roomy"]).exits(0);
+    home.run(["train", "--user", "me", "--resume"]).exits(1).says(&["other models", "--anew"]);
+    home.run(["train", "--user", "me", "--anew", "--rounds", "1", "--samples", "1"]).exits(0);
+}
+
+/// What a run says that is asked to end when it has just begun.
+fn stopped(home: &Home, arguments: &[&str]) -> String {
     let mut command = home.command(arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
-    thread::sleep(after);
+    while home.run(["train", "show", "--user", "me"]).code != Some(0) {
+        thread::sleep(Duration::from_millis(5));
+    }
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -250,6 +310,7 @@ fn a_run_that_is_killed_comes_to_the_same_end() {
             kills += usize::from(!is_done);
         }
         let found = came(&home);
+        assert_eq!(found.len(), expected.len());
         let (found, expected) = (found.iter(), expected.iter());
         for ((what, found), (_, expected)) in found.zip(expected) {
             assert_eq!(found, expected, "{what}");
