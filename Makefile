@@ -7,7 +7,7 @@ BINARY := target/release/restpg-edge
 REQUEST := a note to the volunteers: the shed door is mended, please keep it shut, and the next work day is Saturday the 8th
 
 help: ## Show the commands
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1	/' | expand -t 24
 
 # A home of its own: the sample writings must not end up in anybody's real profile.
 demo: export RESTPG_HOME := $(CURDIR)/target/demo
