@@ -56,19 +56,27 @@ pub struct Verdict {
     pub guards: Vec<Guard>,
 }
 
-/// Judges an adapter by the figures of its drafts; `base` are those of the model without one, and
-/// `perplexity_ratio` what it costs on a neutral text.
+/// What an adapter costs beside its drafts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Costs {
+    /// Its perplexity on a neutral text, as a multiple of the model's own.
+    pub perplexity_ratio: f64,
+    /// Numbers and addresses in its drafts that it can only have learned.
+    pub leaks: usize,
+}
+
+/// Judges an adapter by the figures of its drafts; `base` are those of the model without one.
 #[must_use]
 pub fn judge(
     candidate: &[Figures],
     rivals: &[Rival<'_>],
     base: &[Figures],
-    perplexity_ratio: f64,
+    costs: Costs,
     settings: &TrainConfig,
 ) -> Verdict {
     let comparisons: Vec<Comparison> =
         rivals.iter().map(|rival| compare(candidate, rival, settings)).collect();
-    let guards = guards(candidate, base, perplexity_ratio, settings);
+    let guards = guards(candidate, base, costs, settings);
     let is_adopted = !candidate.is_empty()
         && comparisons.iter().all(|it| it.is_passed)
         && guards.iter().all(|it| it.is_passed);
@@ -92,7 +100,7 @@ fn compare(candidate: &[Figures], rival: &Rival<'_>, settings: &TrainConfig) -> 
 fn guards(
     candidate: &[Figures],
     base: &[Figures],
-    perplexity_ratio: f64,
+    costs: Costs,
     settings: &TrainConfig,
 ) -> Vec<Guard> {
     let over =
@@ -109,7 +117,8 @@ fn guards(
     };
     let length = |all: &[Figures]| median(all.iter().map(too_long_or_short).collect());
     vec![
-        guard("perplexity ratio", perplexity_ratio, decimal(settings.perplexity_ratio_max)),
+        guard("perplexity ratio", costs.perplexity_ratio, decimal(settings.perplexity_ratio_max)),
+        guard("leaks", costs.leaks as f64, 0.0),
         as_base("repetition", |it| it.repeated, settings.repetition_max),
         as_base("copying", |it| it.copied, settings.copied_max),
         guard("length", length(candidate), decimal(settings.length_ratio_max).max(length(base))),
@@ -185,7 +194,7 @@ mod tests {
             Rival { name: "the model without an adapter", figures: &base },
             Rival { name: "an adapter fitted to the texts alone", figures: &sft },
         ];
-        judge(candidate, &rivals, &base, perplexity_ratio, &settings())
+        judge(candidate, &rivals, &base, Costs { perplexity_ratio, leaks: 0 }, &settings())
     }
 
     #[test]
@@ -230,11 +239,16 @@ mod tests {
         let base = drafts(0.2, |it| it.copied = 0.4);
         let rivals = [Rival { name: "the model", figures: &base }];
         let candidate = drafts(0.3, |it| it.copied = 0.35);
-        assert!(judge(&candidate, &rivals, &base, 1.0, &settings()).is_adopted);
+        let costs = Costs { perplexity_ratio: 1.0, leaks: 0 };
+        assert!(judge(&candidate, &rivals, &base, costs, &settings()).is_adopted);
+        let telling = Costs { leaks: 1, ..costs };
+        let verdict = judge(&candidate, &rivals, &base, telling, &settings());
+        assert_eq!(verdict.objections(), ["leaks 1.000, at most 0.000"]);
     }
 
     #[test]
     fn nothing_proves_nothing() {
-        assert!(!judge(&[], &[], &[], 1.0, &settings()).is_adopted);
+        let costs = Costs { perplexity_ratio: 1.0, leaks: 0 };
+        assert!(!judge(&[], &[], &[], costs, &settings()).is_adopted);
     }
 }

@@ -4,15 +4,18 @@
 //! Every stage is made of pieces that the journal keeps: taken up again, a run does what is missing
 //! and no more, and comes to the same end.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::expectation::{Harvest, Sample, expectation, harvest};
-use super::gate::{self, Rival, Verdict};
+use super::gate::{self, Costs, Rival, Verdict};
+use super::leaks::{leaks, telling};
 use super::lesson::{Lesson, Wanted};
 use super::maximization::{Lessons, maximization};
 use super::reasoning::{Notes, write_notes};
 use super::trial::{HELD_OUT, System, Trial};
-use super::workshop::{Progress, Workshop};
+use super::workshop::{Drafted, Progress, Workshop};
 use super::{Figures, Item, Journal, TrainError};
 use crate::error::{Error, Explain};
 use crate::perplexity::perplexity_ratio;
@@ -339,10 +342,22 @@ impl<'r, 'a> Rounds<'r, 'a> {
         rivals.extend(used.as_deref().map(|figures| Rival { name: "the adapter in use", figures }));
         let before = trial.neutral(journal, &System::retrieval())?;
         let after = trial.neutral(journal, &system)?;
-        let ratio = perplexity_ratio(&before, &after).mean;
-        let verdict = gate::judge(&found, &rivals, &base, ratio, &self.workshop.config.train);
+        let costs = Costs {
+            perplexity_ratio: perplexity_ratio(&before, &after).mean,
+            leaks: self.leaks(&trial.drafts(journal, &system)?),
+        };
+        let verdict = gate::judge(&found, &rivals, &base, costs, &self.workshop.config.train);
         journal.keep(VERDICT, &name, &verdict)?;
         Ok(verdict)
+    }
+
+    /// Numbers and addresses in the drafts for what is held out that can only have been learned.
+    fn leaks(&self, drafts: &[Drafted]) -> usize {
+        let items = self.split.learned.iter().chain(&self.split.validation);
+        let texts = items.flat_map(|it| it.passage_texts().chain([it.output.as_str()]));
+        let learned: HashSet<String> = texts.flat_map(telling).collect();
+        let drafts = self.split.held_out.iter().zip(drafts);
+        drafts.map(|(item, draft)| leaks(&draft.answer, item, &learned)).sum()
     }
 
     /// What the ledger says of an adapter: settings and figures, no text.
