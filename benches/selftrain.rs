@@ -25,14 +25,14 @@ mod support;
 
 const MODEL: &str = "smollm2-135m-instruct";
 const EMBEDDER: &str = "all-minilm-l6-v2";
-const NOTES: usize = 40;
+const NOTES: usize = 32;
 /// How the writer ends.
 const SIGNATURE: &str = "Mind the gate, dear hearts.";
 /// What the writer never says, and says instead.
 const AVOIDED: &str = "garden";
 const SETTINGS: &str = "[generate]\nreasoning_tokens = 64\nanswer_tokens = 120\n\
     [retrieve]\nk = 2\n\
-    [train]\nrounds = 2\nsamples = 6\nkept_max = 3\nepochs = 3\nlearning_rate = 1e-3\nwords_min = 20\n\
+    [train]\nrounds = 2\nsamples = 6\nkept_max = 3\nepochs = 2\nlearning_rate = 1e-3\nwords_min = 20\n\
     held_out_min = 8\nheld_out_max = 8\nstop_early = false\nnice = 0\non_battery = \"go-on\"\n";
 /// Numbers of each kind of planting, and how often each is planted.
 const CANARIES: usize = 10;

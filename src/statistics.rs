@@ -1,4 +1,4 @@
-//! Means with paired bootstrap intervals (Efron): queries are drawn again with replacement, all
+//! How sure a mean is, by Student's t; and means with paired bootstrap intervals (Efron): queries are drawn again with replacement, all
 //! systems on the same draw, so that what makes a query easy for all of them cancels.
 
 use serde::{Deserialize, Serialize};

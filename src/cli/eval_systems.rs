@@ -125,24 +125,23 @@ fn variants(arguments: &EvalArguments) -> Result<Vec<Variant>, SystemsError> {
 
 /// What is held out of a person's last run, with what that run fitted.
 fn of_user(mut context: Context, user: &str, arguments: &EvalArguments) -> Result<(), Error> {
+    let variants = variants(arguments)?;
     let mut store = profile::open(&context, user)?;
     let no_run = || SystemsError::NoRun { user: user.to_owned() };
     let run = store.runs()?.pop().ok_or_else(no_run)?;
     let settings: Config = serde_json::from_value(run.settings).map_err(|_| no_run())?;
     let eval = std::mem::replace(&mut context.config, settings).eval;
     context.config.eval = eval;
-    let base_sha256 = run.base_sha256;
     let mut journal = Journal::new(&mut store, run.id);
     let items: Vec<Item> = journal.get(ITEMS, "")?.ok_or_else(no_run)?;
     let begun: Begun = journal.get(BEGUN, "")?.ok_or_else(no_run)?;
     let held_out: Vec<Item> = items.into_iter().filter(|item| item.held_out).collect();
     let fitted = Fitted::of_run(&journal, context.config.train.rounds)?;
     let bench = Bench::open(&context, vec![begun.style], None, vec![vec![0]])?;
-    if bench.trainer.manifest.sha256 != base_sha256 {
+    if bench.trainer.files != begun.files {
         return Err(SystemsError::OtherModel { name: context.config.model.name.clone() }.into());
     }
     let requests = Requests { own: &held_out, misled: &[] };
-    let variants = variants(arguments)?;
     let tries = bench.work(&context, |workshop, scorer| {
         let best_of = context.config.eval.best_of;
         evaluate::try_systems(workshop, &mut journal, requests, &variants, &fitted, scorer, best_of)
@@ -160,6 +159,7 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
         context.config.eval.test_queries = queries;
     }
     let output = arguments.output.as_ref().ok_or(SystemsError::NoOutput)?;
+    let variants = variants(arguments)?;
     let people = evaluate::read_people(&arguments.dataset)?;
     let failed = |source| SystemsError::Write { path: output.clone(), source };
     create_private_folder(output).map_err(failed)?;
@@ -173,12 +173,13 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
         test_queries: eval.test_queries as usize,
         skipped: arguments.skip as usize,
     };
-    let settings = json!({
-        "config": config, "skipped": plan.skipped, "people": people_sha256(&people),
-    });
     let styles = evaluate::styles(&people);
     let (authors, peers) = authors(&people);
     let bench = Bench::open(&context, styles, Some(authors), peers)?;
+    let settings = json!({
+        "config": config, "skipped": plan.skipped, "people": people_sha256(&people),
+        "files": bench.trainer.files,
+    });
     let run = the_run(&mut store, &settings, &bench.trainer.manifest.sha256, output)?;
     let mut journal = Journal::new(&mut store, run);
     let cohort: Cohort = match journal.get(COHORT, "")? {
@@ -196,9 +197,9 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
             made
         }
     };
-    let variants = variants(arguments)?;
-    let requests = Requests { own: &cohort.test, misled: &cohort.misled };
     let tries = bench.work(&context, |workshop, scorer| {
+        let cohort = evaluate::that_fits(cohort, workshop)?;
+        let requests = Requests { own: &cohort.test, misled: &cohort.misled };
         let fitted = Fitted::fit(workshop, &mut journal, &cohort.train, &variants)?;
         evaluate::try_systems(
             workshop,
@@ -283,7 +284,11 @@ impl Bench {
         let trainer = Trainer::open(context)?;
         let config = &context.config;
         let name = &config.eval.judge;
-        if !name.is_empty() && config.reward.judge_weight > 0.0 && *name == config.judge.model {
+        let of_reward = match config.judge.model.as_str() {
+            "" => config.model.name.as_str(),
+            other => other,
+        };
+        if config.reward.judge_weight > 0.0 && name == of_reward {
             return Err(SystemsError::JudgeOfReward { name: name.clone() }.into());
         }
         let judge = match name.as_str() {

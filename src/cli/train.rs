@@ -287,11 +287,16 @@ fn train_in(
     let (breathe, tell) = (|| manners.breathe(), |progress: Progress<'_>| stages.show(progress));
     let workshop = trainer.workshop(context, &styles, &breathe, &tell);
     let (pairs, known) = (&begun.pairs.pairs, &begun.documents);
+    let settings = &context.config.train;
     let ended = selftrain::items(&workshop, &mut journal, pairs, known, vectors.as_ref()).and_then(
         |items| {
             let held_out = items.iter().filter(|item| item.held_out).count();
             let learned = items.len() - held_out;
-            require_enough(journal.store(), learned, held_out, &context.config.train)?;
+            if let Err(few) = require_enough(journal.store(), learned, held_out, settings) {
+                // It would come to the same again.
+                journal.finish()?;
+                return Err(few.into());
+            }
             selftrain::train(&workshop, &mut journal, &items, in_use.as_ref())
         },
     );
@@ -303,13 +308,13 @@ fn other_version(journal: &Journal<'_>) -> RunError {
     RunError::OtherVersion { user: journal.store().user().to_string() }
 }
 
-/// What a run is begun with and keeps to, whatever happens to profile and models meanwhile.
+/// What a run is begun with and keeps to.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Begun {
     pairs: Pairs,
     documents: Vec<String>,
     pub(super) style: Option<StyleProfile>,
-    files: BTreeMap<String, String>,
+    pub(super) files: BTreeMap<String, String>,
     /// Whether the adapter that is in use writes notes first; `None` without one.
     in_use_reasons: Option<bool>,
 }
@@ -329,8 +334,10 @@ fn begin(context: &Context, store: &mut ProfileStore, trainer: &Trainer) -> Resu
         files: trainer.files.clone(),
         in_use_reasons: in_use.as_ref().map(|it| it.reasoning),
     };
-    let settings = serde_json::to_value(config).unwrap_or_default();
-    let content = serde_json::to_vec(&begun).unwrap_or_default();
+    let user = || store.user().to_string();
+    let unwritable = |_: serde_json::Error| RunError::OtherVersion { user: user() };
+    let settings = serde_json::to_value(config).map_err(unwritable)?;
+    let content = serde_json::to_vec(&begun).map_err(unwritable)?;
     let mut known: Vec<Known<'_>> = vec![(BEGUN, "", &content)];
     known.extend(in_use.as_ref().map(|it| (IN_USE, "", it.content.as_slice())));
     let base_sha256 = &trainer.manifest.sha256;

@@ -149,12 +149,13 @@ pub(super) fn round(output: &Output, round: &Round) -> Result<(), Error> {
     ))?;
     for it in &verdict.comparisons {
         output.line(&format!(
-            "  {:+.3} [{:+.3}, {:+.3}] over {}, {:.1} % sure",
+            "  {:+.3} [{:+.3}, {:+.3}] over {}, {:.1} % sure of {:.1} % needed",
             it.gain.mean,
             it.gain.low,
             it.gain.high,
             it.rival,
-            it.confidence * 100.0
+            it.confidence * 100.0,
+            it.confidence_min * 100.0
         ))?;
     }
     for guard in verdict.guards.iter().filter(|guard| !guard.is_passed) {

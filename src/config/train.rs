@@ -13,6 +13,7 @@ pub struct TrainConfig {
     pub samples: u32,
     pub temperature: f32,
     pub top_p: f32,
+    pub repeat_penalty: f32,
     pub reward_min: f32,
     pub kept_max: u32,
     pub gold_weight: f32,
@@ -83,6 +84,8 @@ impl TrainConfig {
         number(self.temperature, 0.0, 10.0, "train.temperature", "from 0 to 10")?;
         let top_p = self.top_p;
         range(top_p > 0.0 && top_p <= 1.0, "train.top_p", &top_p, "above 0 and at most 1")?;
+        let penalty = self.repeat_penalty;
+        number(penalty, 1.0, 10.0, "train.repeat_penalty", "from 1 to 10")?;
         share(self.reward_min, "train.reward_min")?;
         count(self.kept_max, 1, 1024, "train.kept_max", "from 1 to 1024")?;
         number(self.gold_weight, 0.0, 100.0, "train.gold_weight", "from 0 to 100")?;

@@ -17,7 +17,7 @@ use crate::metrics::{StyleProfile, words};
 use crate::paths::Paths;
 use crate::profile::{Hit, NoPassphrase, ProfileStore, Source, Stamp, User, Vectors};
 use crate::retrieve::{Embed, Query, retrieve_to_write, update_index};
-use crate::selftrain::{Item, scrub};
+use crate::selftrain::{Item, Workshop, fits, scrub};
 use crate::task::Task;
 
 /// Of the people of a task, one in so many is tried on.
@@ -88,6 +88,24 @@ pub fn cohort(
         }
     }
     Ok(cohort)
+}
+
+/// The requests that the model has room for, and for whose texts an answer may be as long.
+///
+/// # Errors
+/// The model's.
+pub fn that_fits(cohort: Cohort, workshop: &Workshop<'_>) -> Result<Cohort, Error> {
+    let model = workshop.model(None)?;
+    let fits = |item: &Item| fits(workshop, &model, item);
+    let mut fitting =
+        Cohort { train: cohort.train.into_iter().filter(fits).collect(), ..Cohort::default() };
+    for (own, misled) in cohort.test.into_iter().zip(cohort.misled) {
+        if fits(&own) && fits(&misled) {
+            fitting.test.push(own);
+            fitting.misled.push(misled);
+        }
+    }
+    Ok(fitting)
 }
 
 /// The style of each person, by what they wrote before.

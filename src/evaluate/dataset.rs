@@ -114,7 +114,7 @@ pub fn read_people(files: &[PathBuf]) -> Result<Vec<Person>, DatasetError> {
             continue;
         }
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            people.push(person(path, index + 1, line)?);
+            people.extend(person(path, index + 1, line)?);
         }
     }
     people.retain(|person| !person.profile.is_empty() && !person.queries.is_empty());
@@ -130,12 +130,19 @@ fn rows(path: &Path, text: &str) -> Result<Vec<Person>, DatasetError> {
     };
     let rows: Vec<Value> =
         serde_json::from_str(text).map_err(|error| malformed(error.line(), error.to_string()))?;
-    let person = |(number, row): (usize, Value)| {
-        asked(&row, number)
-            .map(|asked| of_row(asked, number))
-            .ok_or_else(|| malformed(1, format!("element {number} is no row of LongLaMP")))
-    };
-    (1..).zip(rows).map(person).collect()
+    let mut people = Vec::new();
+    for (number, row) in (1..).zip(rows) {
+        if !is_row(&row) {
+            return Err(malformed(1, format!("element {number} is no row of LongLaMP")));
+        }
+        people.extend(asked(&row, number).map(|asked| of_row(asked, number)));
+    }
+    Ok(people)
+}
+
+/// Whether it is a row of LongLaMP; one whose text is kept back asks for nothing.
+fn is_row(row: &Value) -> bool {
+    row.get("profile").is_some_and(Value::is_array) && row.get("user").is_none()
 }
 
 fn of_row(asked: Asked, number: usize) -> Person {
@@ -146,15 +153,15 @@ fn of_row(asked: Asked, number: usize) -> Person {
     Person { user: person, task: task.to_owned(), profile, queries }
 }
 
-fn person(path: &Path, line: usize, text: &str) -> Result<Person, DatasetError> {
+fn person(path: &Path, line: usize, text: &str) -> Result<Option<Person>, DatasetError> {
     let malformed = |error: serde_json::Error| DatasetError::Malformed {
         path: path.to_owned(),
         line,
         reason: error.to_string(),
     };
     let row: Value = serde_json::from_str(text).map_err(malformed)?;
-    if let Some(asked) = asked(&row, line) {
-        return Ok(of_row(asked, line));
+    if is_row(&row) {
+        return Ok(asked(&row, line).map(|asked| of_row(asked, line)));
     }
     let row: Row = serde_json::from_value(row).map_err(malformed)?;
     let profile = row.profile.into_iter().map(|item| NewDocument {
@@ -165,7 +172,8 @@ fn person(path: &Path, line: usize, text: &str) -> Result<Person, DatasetError> 
         text: item.text,
         ..NewDocument::default()
     });
-    Ok(Person { user: row.user, task: row.task, profile: profile.collect(), queries: row.queries })
+    let (user, task, queries) = (row.user, row.task, row.queries);
+    Ok(Some(Person { user, task, profile: profile.collect(), queries }))
 }
 
 /// Persons and queries by their indices: of each task as many as wanted, people in turn, in an

@@ -14,7 +14,7 @@ mod scores;
 mod systems;
 
 pub use authorship::Authors;
-pub use cohort::{Cohort, CohortPlan, cohort, styles};
+pub use cohort::{Cohort, CohortPlan, cohort, styles, that_fits};
 pub use dataset::{DatasetError, HeldOut, Person, read_people};
 pub use graders::{Grader, GraderRow, GradersPlan, GradersReport, ORDERED, Text, evaluate_graders};
 pub use render::{markdown, page, predictions};

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::scores::{Scorer, Scores};
-use crate::error::Error;
+use crate::error::{Error, Explain};
 use crate::reward::{Parts, copied, style_score};
 use crate::selftrain::{
-    Drafted, FITTED, Grader, HELD_OUT, Item, Journal, Rounds, SFT, SFT_WITH_NOTES, System, Trial,
-    Workshop, round_name,
+    Drafted, FITTED, Grader, HELD_OUT, Harvest, Item, Journal, NOTHING, Rounds, SFT,
+    SFT_WITH_NOTES, System, Trial, Workshop, round_name,
 };
 use crate::statistics::mean;
 
@@ -123,7 +123,9 @@ impl Fitted {
         if wants(&[Variant::RestEm]) {
             let mut current = fitted.sft.clone().unwrap_or_default();
             for round in 1..=last {
-                (current, _) = plain.round(journal, &none, round, &current)?;
+                let next = plain.round(journal, &none, round, &current);
+                let Some(next) = unless_nothing(next, round)? else { break };
+                current = next;
             }
             fitted.rest_em = Some(current);
         }
@@ -135,7 +137,9 @@ impl Fitted {
             if wants(&[Variant::RestPg, Variant::RestPgMisled]) {
                 let mut current = first;
                 for round in 1..=last {
-                    (current, _) = reasoned.round(journal, &notes, round, &current)?;
+                    let next = reasoned.round(journal, &notes, round, &current);
+                    let Some(next) = unless_nothing(next, round)? else { break };
+                    current = next;
                 }
                 fitted.rest_pg = Some(current);
             }
@@ -163,6 +167,18 @@ impl Fitted {
             rest_em: last(false)?,
             rest_pg: last(true)?,
         })
+    }
+}
+
+/// The adapter of a round; `None` where a later one found nothing to learn.
+fn unless_nothing(
+    round: Result<(Vec<u8>, Harvest), Error>,
+    number: u32,
+) -> Result<Option<Vec<u8>>, Error> {
+    match round {
+        Ok((adapter, _)) => Ok(Some(adapter)),
+        Err(error) if number > 1 && error.inner().kind() == NOTHING.kind() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

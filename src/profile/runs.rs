@@ -5,10 +5,11 @@
 //! one. What a run holds is derived from documents, and goes when one of them goes. This file does
 //! not know what the pieces are.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use super::adapters::{self, NewAdapter};
 use super::{ProfileError, ProfileStore};
@@ -92,9 +93,12 @@ impl ProfileStore {
     /// # Errors
     /// [`ProfileError::Io`].
     pub fn lock_training(&self) -> Result<Option<File>, ProfileError> {
-        let failed = |source| ProfileError::Io { path: self.path.clone(), source };
-        // SQLite's own locks are of another kind and do not meet this one.
-        let file = File::open(&self.path).map_err(failed)?;
+        // Not the database itself: SQLite locks that, and on some systems both kinds of locks meet.
+        let name = hex::encode(&Sha256::digest(self.path.as_os_str().as_encoded_bytes())[..8]);
+        let path = std::env::temp_dir().join(format!("restpg-edge-{name}.lock"));
+        let failed = |source| ProfileError::Io { path: path.clone(), source };
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),

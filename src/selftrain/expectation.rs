@@ -30,6 +30,10 @@ pub struct Sample {
     pub reward: f64,
     /// Whether it is learned from.
     pub is_chosen: bool,
+    /// How much it counts then, beside the person's own text, which counts 1: where it lies between
+    /// the mean of its request's drafts and the best reward that there is. By the reward alone,
+    /// several middling drafts would outweigh the one text that is known to be right.
+    pub weight: f64,
 }
 
 /// What one round of sampling came to.
@@ -114,6 +118,7 @@ fn sample(
         has_passages: true,
         temperature: settings.temperature,
         top_p: settings.top_p,
+        repeat_penalty: settings.repeat_penalty,
     };
     let seeds = seeds(settings, round, &item.key);
     let drafts = workshop.write(model, &[(item, seeds)], writing)?;
@@ -126,7 +131,7 @@ fn sample(
         .map(|(draft, parts)| {
             let is_empty = draft.answer.is_empty();
             let reward = if is_empty { 0.0 } else { parts.blend(&workshop.config.reward) };
-            Sample { draft, parts, reward, is_chosen: false }
+            Sample { draft, parts, reward, is_chosen: false, weight: 0.0 }
         })
         .collect();
     choose(&mut samples, settings);
@@ -158,6 +163,7 @@ fn choose(samples: &mut [Sample], settings: &TrainConfig) {
             && known.insert(sample.draft.answer.clone())
         {
             samples[place].is_chosen = true;
+            samples[place].weight = (samples[place].reward - mean) / (1.0 - mean);
         }
     }
 }
@@ -195,7 +201,7 @@ mod tests {
 
     fn sample(answer: &str, reward: f64) -> Sample {
         let draft = Drafted { answer: answer.into(), ..Drafted::default() };
-        Sample { draft, parts: Parts::default(), reward, is_chosen: false }
+        Sample { draft, parts: Parts::default(), reward, is_chosen: false, weight: 0.0 }
     }
 
     fn chosen(mut samples: Vec<Sample>, settings: &TrainConfig) -> Vec<String> {
@@ -219,6 +225,14 @@ mod tests {
         let many = (0..20).map(|n| sample(&n.to_string(), f64::from(n) / 20.0)).collect();
         let settings = TrainConfig { kept_max: 3, ..settings() };
         assert_eq!(chosen(many, &settings), ["17", "18", "19"]);
+    }
+
+    #[test]
+    fn a_draft_counts_by_how_far_above_the_mean_it_is() {
+        let mut samples = vec![sample("a", 0.9), sample("b", 0.5), sample("c", 0.4)];
+        choose(&mut samples, &settings());
+        assert!((samples[0].weight - 0.75).abs() < 1e-12);
+        assert_eq!((samples[1].weight, samples[2].weight), (0.0, 0.0));
     }
 
     #[test]

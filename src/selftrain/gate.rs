@@ -26,6 +26,8 @@ pub struct Comparison {
     pub gain: Interval,
     /// How sure it is that they are better at all.
     pub confidence: f64,
+    /// How sure it must be.
+    pub confidence_min: f64,
     /// Whether that is sure enough.
     pub is_passed: bool,
 }
@@ -61,8 +63,10 @@ pub struct Verdict {
 pub struct Costs {
     /// Its perplexity on a neutral text, as a multiple of the model's own.
     pub perplexity_ratio: f64,
-    /// Numbers and addresses in its drafts that it can only have learned.
+    /// Numbers and addresses in its drafts that it seems to have learned.
     pub leaks: usize,
+    /// The same of the model without an adapter: those are chance.
+    pub base_leaks: usize,
 }
 
 /// Judges an adapter by the figures of its drafts; `base` are those of the model without one.
@@ -93,6 +97,7 @@ fn compare(candidate: &[Figures], rival: &Rival<'_>, settings: &TrainConfig) -> 
         rival: rival.name.to_owned(),
         gain: macro_mean(&[&gains]),
         confidence,
+        confidence_min: 1.0 - doubt,
         is_passed: confidence >= 1.0 - doubt,
     }
 }
@@ -118,7 +123,7 @@ fn guards(
     let length = |all: &[Figures]| median(all.iter().map(too_long_or_short).collect());
     vec![
         guard("perplexity ratio", costs.perplexity_ratio, decimal(settings.perplexity_ratio_max)),
-        guard("leaks", costs.leaks as f64, 0.0),
+        guard("leaks", costs.leaks as f64, costs.base_leaks as f64),
         as_base("repetition", |it| it.repeated, settings.repetition_max),
         as_base("copying", |it| it.copied, settings.copied_max),
         guard("length", length(candidate), decimal(settings.length_ratio_max).max(length(base))),
@@ -145,12 +150,13 @@ impl Verdict {
     pub fn objections(&self) -> Vec<String> {
         let comparisons = self.comparisons.iter().filter(|it| !it.is_passed).map(|it| {
             format!(
-                "not surely better than {}: {:+.3} [{:+.3}, {:+.3}], {:.1} % sure",
+                "not surely better than {}: {:+.3} [{:+.3}, {:+.3}], {:.1} % sure, of {:.1} % needed",
                 it.rival,
                 it.gain.mean,
                 it.gain.low,
                 it.gain.high,
-                it.confidence * 100.0
+                it.confidence * 100.0,
+                it.confidence_min * 100.0
             )
         });
         let guards = self.guards.iter().filter(|it| !it.is_passed);
@@ -194,7 +200,13 @@ mod tests {
             Rival { name: "the model without an adapter", figures: &base },
             Rival { name: "an adapter fitted to the texts alone", figures: &sft },
         ];
-        judge(candidate, &rivals, &base, Costs { perplexity_ratio, leaks: 0 }, &settings())
+        judge(
+            candidate,
+            &rivals,
+            &base,
+            Costs { perplexity_ratio, leaks: 0, base_leaks: 0 },
+            &settings(),
+        )
     }
 
     #[test]
@@ -239,7 +251,7 @@ mod tests {
         let base = drafts(0.2, |it| it.copied = 0.4);
         let rivals = [Rival { name: "the model", figures: &base }];
         let candidate = drafts(0.3, |it| it.copied = 0.35);
-        let costs = Costs { perplexity_ratio: 1.0, leaks: 0 };
+        let costs = Costs { perplexity_ratio: 1.0, leaks: 0, base_leaks: 0 };
         assert!(judge(&candidate, &rivals, &base, costs, &settings()).is_adopted);
         let telling = Costs { leaks: 1, ..costs };
         let verdict = judge(&candidate, &rivals, &base, telling, &settings());
@@ -248,7 +260,7 @@ mod tests {
 
     #[test]
     fn nothing_proves_nothing() {
-        let costs = Costs { perplexity_ratio: 1.0, leaks: 0 };
+        let costs = Costs { perplexity_ratio: 1.0, leaks: 0, base_leaks: 0 };
         assert!(!judge(&[], &[], &[], costs, &settings()).is_adopted);
     }
 }

@@ -9,6 +9,7 @@ use super::workshop::{Progress, Workshop, Writing};
 use super::{Journal, Origin, Pair, scrub};
 use crate::config::RetrieveConfig;
 use crate::error::Error;
+use crate::generate::{self, Request};
 use crate::llama::Model;
 use crate::profile::{Hit, ProfileStore, Vectors};
 use crate::retrieve::{Embed, Query, retrieve_to_write};
@@ -178,11 +179,19 @@ pub fn items(
     Ok(items)
 }
 
+/// What stands around the text where notes are taken on it.
+const SEEN_TOKENS: u32 = 200;
+
 /// Whether the model has room for the request, and an answer may be as long as the text is.
 #[must_use]
 pub fn fits(workshop: &Workshop<'_>, model: &Model, item: &Item) -> bool {
-    let writing = Writing { reasoning: true, has_passages: true, temperature: 0.0, top_p: 1.0 };
-    let answer_tokens_max = workshop.request(item, writing).answer_tokens as usize;
-    model.tokenize(&item.output).len() <= answer_tokens_max
-        && workshop.prompt(model, item, writing).is_ok()
+    let writing = Writing::greedy(true);
+    let request = workshop.request(item, writing);
+    let output_tokens = model.tokenize(&item.output).len();
+    // With the text in the prompt of its notes.
+    let seen_tokens = u32::try_from(output_tokens).unwrap_or(u32::MAX).saturating_add(SEEN_TOKENS);
+    let of_notes = Request { answer_tokens: seen_tokens, ..request.clone() };
+    output_tokens <= request.answer_tokens as usize
+        && generate::compose(model, &request, &item.passages).is_ok()
+        && generate::compose(model, &of_notes, &item.passages).is_ok()
 }

@@ -17,9 +17,16 @@ pub fn telling(text: &str) -> HashSet<String> {
     words.filter_map(telling_word).collect()
 }
 
-/// A word without what punctuates it, where it is a long number or an address.
+/// A word without what punctuates it, where it is a long number or an address; dates and times are
+/// neither.
 fn telling_word(word: &str) -> Option<String> {
     let word = word.trim_matches(|char: char| !char.is_alphanumeric());
+    let word = word.strip_prefix("mailto:").unwrap_or(word);
+    let parts: Vec<&str> = word.split(['-', '/', '.', ':', 'T']).collect();
+    let is_date = parts.len() >= 3 && parts.iter().all(|part| part.len() <= 4);
+    if is_date || word.contains(':') {
+        return None;
+    }
     let is_address = word
         .split_once('@')
         .is_some_and(|(name, host)| !name.is_empty() && host.contains('.') && !host.contains('@'));
@@ -36,7 +43,8 @@ fn telling_word(word: &str) -> Option<String> {
 pub fn leaks(answer: &str, item: &Item, learned: &HashSet<String>) -> usize {
     let mut found = telling(answer);
     found.retain(|it| learned.contains(it));
-    let shown = item.passage_texts().chain([item.request.as_str()]);
+    // What the person wrote for it is no leak either, however the draft came to it.
+    let shown = item.passage_texts().chain([item.request.as_str(), item.output.as_str()]);
     for text in shown {
         for known in telling(text) {
             found.remove(&known);
@@ -55,7 +63,7 @@ mod tests {
         let found =
             telling("Ring 0191-498 0000, write to (Ann@Example.org). In 2024, 12 of 40 came.");
         assert_eq!(found, ["0191498", "ann@example.org"].map(str::to_owned).into());
-        assert!(telling("in 2024 a@b or @home").is_empty());
+        assert!(telling("in 2024 a@b or @home, on 2024-05-01 at 12:30-14:45").is_empty());
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub fn example(
     lesson: &Lesson<'_>,
     reasoning: bool,
 ) -> Result<Example, Error> {
-    let writing = Writing { reasoning, has_passages: true, temperature: 0.0, top_p: 1.0 };
+    let writing = Writing::greedy(reasoning);
     let prompt = workshop.prompt(model, lesson.item, writing)?;
     let tokens = model.render(&prompt.messages, &prompt.opening);
     let answers = lesson.wanted.iter().map(|wanted| answer(model, &prompt, wanted)).collect();

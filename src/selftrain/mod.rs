@@ -39,7 +39,8 @@ pub use pairs::{Dropped, Origin, Pair, PairRules, Pairs, Shown, WhyDropped, pair
 pub use reasoning::{Fault, NOTES, Notes, write_notes};
 pub use requests::write_requests;
 pub use rounds::{
-    AllNotes, InUse, OUTCOME, Outcome, Round, Rounds, SFT, SFT_WITH_NOTES, round_name, train,
+    AllNotes, InUse, NOTHING, OUTCOME, Outcome, Round, Rounds, SFT, SFT_WITH_NOTES, round_name,
+    train,
 };
 pub use scrub::scrub;
 pub use trial::{HELD_OUT, System, Trial};

@@ -41,7 +41,7 @@ impl Default for PairRules {
     fn default() -> Self {
         Self {
             words_min: 25,
-            words_max: 400,
+            words_max: 250,
             held_out_share: 0.2,
             held_out_min: 4,
             held_out_max: usize::MAX,

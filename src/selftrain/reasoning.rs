@@ -88,6 +88,7 @@ fn write(workshop: &Workshop<'_>, model: &Model, item: &Item) -> Result<Notes, E
         has_passages: true,
         temperature: settings.temperature.min(0.7),
         top_p: settings.top_p,
+        repeat_penalty: settings.repeat_penalty,
     };
     let request = workshop.request(item, writing);
     let prompt = prompt(model, item, &request)?;

@@ -73,7 +73,7 @@ pub fn train(
 ) -> Result<Outcome, Error> {
     let settings = &workshop.config.train;
     let run = Rounds::new(workshop, items, workshop.config.generate.reasoning);
-    // What does not fit the memory shows at once.
+    // A model that does not fit the memory is found out before hours were spent.
     let plain = run.fit_gold(journal, SFT, &run.no_notes(), false)?;
     let notes = run.notes(journal)?;
     let mut current = match run.reasoning {
@@ -123,7 +123,8 @@ pub fn train(
     Ok(outcome)
 }
 
-const NOTHING: TrainError = TrainError::Nothing { what: "draft worth learning from" };
+/// That a round has nothing to learn from.
+pub const NOTHING: TrainError = TrainError::Nothing { what: "draft worth learning from" };
 
 fn described(round: u32, harvest: &Harvest) -> String {
     let Harvest { requests, requests_without, samples, chosen, .. } = harvest;
@@ -300,7 +301,7 @@ impl<'r, 'a> Rounds<'r, 'a> {
                     .map(|sample| Wanted {
                         reasoning: self.reasoning.then_some(sample.draft.reasoning.as_str()),
                         text: &sample.draft.answer,
-                        weight: sample.reward as f32,
+                        weight: sample.weight as f32,
                     })
                     .collect();
                 wanted.extend(
@@ -345,16 +346,18 @@ impl<'r, 'a> Rounds<'r, 'a> {
         let costs = Costs {
             perplexity_ratio: perplexity_ratio(&before, &after).mean,
             leaks: self.leaks(&trial.drafts(journal, &system)?),
+            base_leaks: self.leaks(&trial.drafts(journal, &System::retrieval())?),
         };
         let verdict = gate::judge(&found, &rivals, &base, costs, &self.workshop.config.train);
         journal.keep(VERDICT, &name, &verdict)?;
         Ok(verdict)
     }
 
-    /// Numbers and addresses in the drafts for what is held out that can only have been learned.
+    /// Numbers and addresses in the drafts for what is held out that seem to have been learned.
     fn leaks(&self, drafts: &[Drafted]) -> usize {
         let items = self.split.learned.iter().chain(&self.split.validation);
-        let texts = items.flat_map(|it| it.passage_texts().chain([it.output.as_str()]));
+        let texts = items
+            .flat_map(|it| it.passage_texts().chain([it.output.as_str(), it.request.as_str()]));
         let learned: HashSet<String> = texts.flat_map(telling).collect();
         let drafts = self.split.held_out.iter().zip(drafts);
         drafts.map(|(item, draft)| leaks(&draft.answer, item, &learned)).sum()

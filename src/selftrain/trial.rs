@@ -80,6 +80,7 @@ impl Trial<'_, '_> {
             has_passages: system.has_passages,
             temperature: generate.temperature,
             top_p: generate.top_p,
+            repeat_penalty: generate.repeat_penalty,
         };
         let orders: Vec<(&Item, Vec<u32>)> =
             self.items.iter().map(|item| (*item, vec![self.seed(item)])).collect();
@@ -106,6 +107,7 @@ impl Trial<'_, '_> {
             has_passages: system.has_passages,
             temperature: train.temperature,
             top_p: train.top_p,
+            repeat_penalty: train.repeat_penalty,
         };
         let shown = format!("{count} drafts of each by {}", system.name);
         let stage = format!("{} {count} {}", self.stage, system.key());

@@ -90,6 +90,16 @@ pub struct Writing {
     pub temperature: f32,
     /// As sampling takes it.
     pub top_p: f32,
+    /// As sampling takes it.
+    pub repeat_penalty: f32,
+}
+
+impl Writing {
+    /// The likeliest text: what matters is its prompt.
+    #[must_use]
+    pub fn greedy(reasoning: bool) -> Self {
+        Self { reasoning, has_passages: true, temperature: 0.0, top_p: 1.0, repeat_penalty: 1.0 }
+    }
 }
 
 /// A draft that was written.
@@ -149,12 +159,14 @@ impl Workshop<'_> {
     pub fn request<'i>(&self, item: &'i Item, writing: Writing) -> Request<'i> {
         let task = item.task();
         let answer_tokens = task.answer_tokens.unwrap_or(self.config.generate.answer_tokens);
+        let bare = self.bare_request(answer_tokens, writing.temperature, writing.top_p);
         Request {
             prompt: &item.request,
             k: item.passages.len(),
             reasoning: writing.reasoning,
             task,
-            ..self.bare_request(answer_tokens, writing.temperature, writing.top_p)
+            sampling: Sampling { repeat_penalty: writing.repeat_penalty, ..bare.sampling },
+            ..bare
         }
     }
 

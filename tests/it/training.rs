@@ -254,8 +254,9 @@ fn a_run_does_not_go_on_with_another_model() {
 fn stopped(home: &Home, arguments: &[&str]) -> String {
     let mut command = home.command(arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().unwrap();
+    let mut child = command.spawn().unwrap();
     while home.run(["train", "show", "--user", "me"]).code != Some(0) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it began");
         thread::sleep(Duration::from_millis(5));
     }
     let pid = rustix::process::Pid::from_child(&child);
