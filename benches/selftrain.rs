@@ -38,7 +38,7 @@ const SETTINGS: &str = "[generate]\nreasoning_tokens = 64\nanswer_tokens = 120\n
 const CANARIES: usize = 10;
 const PLANTED: [usize; 3] = [1, 4, 16];
 /// Numbers of the same form that a planted one is ranked among.
-const OTHERS: usize = 200;
+const OTHERS: usize = 50;
 
 fn main() {
     let case = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
