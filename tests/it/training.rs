@@ -304,8 +304,8 @@ fn a_run_that_is_killed_comes_to_the_same_end() {
         let home = copy(&fresh);
         let mut is_done = false;
         while !is_done {
-            // Short of what is left, now and then: so that it comes to its end.
-            let micros = dice.u64(0..lasts.as_micros() as u64);
+            // Several kills in a run, and pieces of work that are done between them.
+            let micros = dice.u64(0..lasts.as_micros() as u64 / 3);
             let child = begin(&home);
             is_done = !is_killed_after(child, Duration::from_micros(micros));
             kills += usize::from(!is_done);
