@@ -191,6 +191,7 @@ fn write_after(file: &Path, home: &Path, tokens: usize) -> [f64; 2] {
                 min_p: 0.05,
                 repeat_penalty: 1.1,
                 repeat_window_tokens: 64,
+                dry_multiplier: 0.0,
                 seed,
             },
             prefixes: Some(&prefixes),

@@ -141,6 +141,7 @@ fn request() -> Request<'static> {
             min_p: 0.05,
             repeat_penalty: 1.1,
             repeat_window_tokens: 64,
+            dry_multiplier: 0.0,
             seed: 0,
         },
         prefixes: None,

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use restpg_edge::generate::{Request, compose};
 use restpg_edge::llama::{
-    Append, CacheType, Model, Room, Runtime, Sampler, Sampling, Session, Token, physical_cores,
+    Append, CacheType, Model, Room, Runtime, Sampling, Session, Token, physical_cores,
 };
 use restpg_edge::paths::Paths;
 use restpg_edge::profile::{Hit, NoPassphrase, ProfileStore, User};
@@ -82,6 +82,7 @@ fn write(model: &Model, request: &str, passages: &[Hit], temperature: f32, seed:
         min_p: 0.05,
         repeat_penalty: 1.1,
         repeat_window_tokens: 64,
+        dry_multiplier: 0.0,
         seed,
     };
     let request = Request {
@@ -103,7 +104,7 @@ fn write(model: &Model, request: &str, passages: &[Hit], temperature: f32, seed:
     let prompt_tokens = tokens.len();
     let mut session = session(model, prompt_tokens + TOKENS);
     session.extend(0, &tokens, &mut |_| true).expect("it is read");
-    let mut sampler = Sampler::new(&sampling, model.vocabulary_size());
+    let mut sampler = model.sampler(&sampling);
     for _ in 0..TOKENS {
         let logits = session.logits(0).expect("they were asked for");
         // An end would only make the text shorter.

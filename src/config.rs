@@ -80,6 +80,7 @@ pub struct GenerateConfig {
     pub min_p: f32,
     pub repeat_penalty: f32,
     pub repeat_window_tokens: u32,
+    pub dry_multiplier: f32,
     pub drafts_kept: u32,
 }
 
@@ -229,6 +230,7 @@ impl Config {
             min_p,
             repeat_penalty,
             repeat_window_tokens,
+            dry_multiplier,
             drafts_kept: _,
         } = &self.generate;
         let tokens = |value: &u32| (1..=1 << 20).contains(value);
@@ -284,6 +286,12 @@ impl Config {
             "generate.repeat_window_tokens",
             repeat_window_tokens,
             "from 0 to 8192",
+        )?;
+        range(
+            (0.0..=10.0).contains(dry_multiplier),
+            "generate.dry_multiplier",
+            dry_multiplier,
+            "from 0 to 10",
         )?;
         self.sample.check()?;
         self.reward.check()?;

@@ -142,7 +142,9 @@ pub(super) enum Command {
         restpg-edge eval --graders --dataset email.jsonl --model qwen2.5-coder-0.5b-instruct\n\n\
         A data set has a person a line: {\"user\", \"task\", \"profile\": [{\"id\", \"title\", \
         \"text\", \"date\"}], \"queries\": [{\"id\", \"input\", \"output\"}]}. Systems side by side \
-        (base, retrieval, reasoning, sft, sft-reasoning, rest-em, rest-pg): what is fitted is fitted \
+        (base, retrieval, reasoning, sft, sft-reasoning, rest-em, rest-pg; and the controls \
+        sft-informed, whose notes are by a model that has seen the text, and rest-pg-misled, which \
+        is shown another person's passages): what is fitted is fitted \
         on some people and tried on others; --output has the tables, the page, the drafts in \
         LongLaMP's shape, and goes on where it was stopped. --retrieval \
         measures the mean log-likelihood per token that the model gives to the true output after \
@@ -359,6 +361,9 @@ pub(super) struct GenerateArguments {
     /// Divide the score of recent tokens; 1 is off
     #[arg(long, value_name = "X")]
     pub(super) repeat_penalty: Option<f32>,
+    /// Make it hard to say the same words again in the same order; 0 is off
+    #[arg(long, value_name = "X")]
+    pub(super) dry_multiplier: Option<f32>,
     /// Repeat a draft: the same seed on the same machine gives the same text
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(super::generate::SEED_MAX)))]
     pub(super) seed: Option<u32>,

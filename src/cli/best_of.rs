@@ -119,13 +119,7 @@ impl BestOf<'_> {
         timings: Timings,
         bar: &ProgressBar,
     ) -> Result<Vec<Draft>, Error> {
-        let settings = &self.context.config.sample;
-        let cache_bytes_max = u64::from(settings.cache_mib_max) << 20;
-        let token_bytes = self.model.cache_bytes(1024, self.request.cache).div_ceil(1024).max(1);
-        let slots = Slots {
-            drafts_max: settings.drafts_at_once as usize,
-            tokens_max: usize::try_from(cache_bytes_max / token_bytes).unwrap_or(usize::MAX),
-        };
+        let slots = Slots::of(&self.context.config.sample, self.model, self.request.cache);
         let n_drafts = seeds.len() as u64;
         let orders = [Order { prompt, seeds }];
         let clock = Clock { started: self.context.started, timings };

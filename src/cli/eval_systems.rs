@@ -15,8 +15,8 @@ use crate::catalogue::ModelStore;
 use crate::config::Config;
 use crate::error::{Error, Exit, Explain};
 use crate::evaluate::{
-    self, Authors, Cohort, CohortPlan, Fitted, Person, Requests, Scorer, SystemsReport, Tries,
-    Variant,
+    self, AspectJudge, Authors, Cohort, CohortPlan, Fitted, Person, Requests, Scorer,
+    SystemsReport, Tries, Variant,
 };
 use crate::llama::Model;
 use crate::metrics::StyleProfile;
@@ -45,6 +45,8 @@ enum SystemsError {
     NotFitted,
     #[error("the judge {name} is part of the reward")]
     JudgeOfReward { name: String },
+    #[error("points of texts are matched by the embedding model {name:?}, which is not here")]
+    NoEmbedder { name: String },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
@@ -56,6 +58,7 @@ impl Explain for SystemsError {
             Self::OtherSettings { .. } => "other_settings",
             Self::NoRun { .. } => "no_such_run",
             Self::OtherModel { .. } => "other_models",
+            Self::NoEmbedder { .. } => "no_embedder",
             Self::NoSystem { .. } | Self::NotFitted | Self::JudgeOfReward { .. } => "usage",
             Self::Write { .. } => "cannot_write",
         }
@@ -69,7 +72,7 @@ impl Explain for SystemsError {
             | Self::NotFitted
             | Self::JudgeOfReward { .. } => Exit::Usage,
             Self::OtherModel { .. } => Exit::Failed,
-            Self::NoRun { .. } => Exit::NotFound,
+            Self::NoRun { .. } | Self::NoEmbedder { .. } => Exit::NotFound,
             Self::Write { .. } => Exit::Failed,
         }
     }
@@ -91,6 +94,10 @@ impl Explain for SystemsError {
             Self::JudgeOfReward { .. } => {
                 Some("Name another model in [eval] judge: one that no reward used.".into())
             }
+            Self::NoEmbedder { name } if name.is_empty() => {
+                Some("Name one in [retrieve] embedder, or leave [eval] aspects out.".into())
+            }
+            Self::NoEmbedder { name } => Some(format!("`restpg-edge model pull {name}`")),
             Self::Write { .. } => None,
         }
     }
@@ -291,6 +298,10 @@ impl Bench {
         if config.reward.judge_weight > 0.0 && name == of_reward {
             return Err(SystemsError::JudgeOfReward { name: name.clone() }.into());
         }
+        if config.eval.aspects && trainer.embed().is_none() {
+            let name = config.retrieve.embedder.clone();
+            return Err(SystemsError::NoEmbedder { name }.into());
+        }
         let judge = match name.as_str() {
             "" => None,
             name => {
@@ -310,13 +321,17 @@ impl Bench {
         let stages = Stages::new(&context.output);
         let breathe = || manners.breathe();
         let tell = |progress: Progress<'_>| stages.show(progress);
-        let workshop = self.trainer.workshop(context, &self.styles, &breathe, &tell);
+        let workshop = self.trainer.workshop(context, &self.styles, &[], &breathe, &tell);
+        let is_wanted = context.config.eval.aspects;
+        let both = self.judge.as_ref().zip(self.trainer.embed()).filter(|_| is_wanted);
+        let aspects = both.map(|(model, embedder)| AspectJudge::new(model, embedder));
         let scorer = Scorer {
             embedder: self.trainer.embed(),
             styles: &self.styles,
             authors: self.authors.as_ref(),
             peers: &self.peers,
             judge: self.judge.as_ref(),
+            aspects: aspects.as_ref(),
         };
         let ended = work(&workshop, &scorer);
         stages.finish();

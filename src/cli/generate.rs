@@ -322,6 +322,7 @@ fn apply_flags(config: &mut Config, arguments: &GenerateArguments) {
     set(&mut generate.top_k, arguments.top_k.as_ref());
     set(&mut generate.min_p, arguments.min_p.as_ref());
     set(&mut generate.repeat_penalty, arguments.repeat_penalty.as_ref());
+    set(&mut generate.dry_multiplier, arguments.dry_multiplier.as_ref());
     generate.reasoning &= !arguments.no_reasoning;
 }
 
@@ -362,6 +363,7 @@ fn request<'a>(
             min_p: generate.min_p,
             repeat_penalty: generate.repeat_penalty,
             repeat_window_tokens: generate.repeat_window_tokens,
+            dry_multiplier: generate.dry_multiplier,
             seed,
         },
         prefixes: None,

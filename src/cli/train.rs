@@ -14,7 +14,7 @@ use super::{Context, retrieval, train_plan, train_show};
 use crate::config::{Config, TrainConfig};
 use crate::error::{Error, Exit, Explain};
 use crate::metrics::StyleProfile;
-use crate::profile::{Document, Known, ProfileError, ProfileStore, Run, User, Verdict};
+use crate::profile::{Document, KeptDraft, Known, ProfileError, ProfileStore, Run, User, Verdict};
 use crate::selftrain::{
     self, InUse, Journal, OUTCOME, Outcome, PairRules, Pairs, Progress, TrainError, scrub,
 };
@@ -192,6 +192,7 @@ pub(super) struct Material {
     /// The ids of all documents.
     documents: Vec<String>,
     style: Option<StyleProfile>,
+    rejected: Vec<String>,
     /// Secrets that were hidden.
     pub(super) secrets: usize,
 }
@@ -222,7 +223,9 @@ impl Material {
         let pairs = selftrain::pairs(&documents, &drafts, &rules(settings));
         let style = style(&documents, &pairs);
         let documents = documents.into_iter().map(|document| document.id).collect();
-        Ok(Self { pairs, documents, style, secrets })
+        let is_rejected = |draft: &KeptDraft| matches!(draft.verdict, Some(Verdict::Rejected));
+        let rejected = drafts.into_iter().filter(is_rejected).map(|draft| draft.answer).collect();
+        Ok(Self { pairs, documents, style, rejected, secrets })
     }
 }
 
@@ -285,7 +288,7 @@ fn train_in(
     let styles = [begun.style];
     let stages = Stages::new(&context.output);
     let (breathe, tell) = (|| manners.breathe(), |progress: Progress<'_>| stages.show(progress));
-    let workshop = trainer.workshop(context, &styles, &breathe, &tell);
+    let workshop = trainer.workshop(context, &styles, &begun.rejected, &breathe, &tell);
     let (pairs, known) = (&begun.pairs.pairs, &begun.documents);
     let settings = &context.config.train;
     let ended = selftrain::items(&workshop, &mut journal, pairs, known, vectors.as_ref()).and_then(
@@ -314,6 +317,9 @@ pub(super) struct Begun {
     pairs: Pairs,
     documents: Vec<String>,
     pub(super) style: Option<StyleProfile>,
+    /// Drafts that the person has rejected.
+    #[serde(default)]
+    rejected: Vec<String>,
     pub(super) files: BTreeMap<String, String>,
     /// Whether the adapter that is in use writes notes first; `None` without one.
     in_use_reasons: Option<bool>,
@@ -331,6 +337,7 @@ fn begin(context: &Context, store: &mut ProfileStore, trainer: &Trainer) -> Resu
         pairs: material.pairs,
         documents: material.documents,
         style: material.style,
+        rejected: material.rejected,
         files: trainer.files.clone(),
         in_use_reasons: in_use.as_ref().map(|it| it.reasoning),
     };

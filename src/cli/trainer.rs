@@ -95,6 +95,7 @@ impl Trainer {
         &'a self,
         context: &'a Context,
         styles: &'a [Option<StyleProfile>],
+        rejected: &'a [String],
         breathe: &'a dyn Fn(),
         tell: &'a dyn Fn(Progress<'_>),
     ) -> Workshop<'a> {
@@ -111,6 +112,7 @@ impl Trainer {
             fit_bytes_max: self.fit_bytes_max,
             embedder: self.embed(),
             styles,
+            rejected,
             interrupt: &INTERRUPT,
             breathe,
             tell,

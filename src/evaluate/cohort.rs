@@ -4,20 +4,20 @@
 //! from a person says little of how well others are written for.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Person;
 use super::dataset::sample;
+use super::profiles::{Profile, Profiles};
 use crate::config::Config;
 use crate::error::Error;
 use crate::metrics::{StyleProfile, words};
 use crate::paths::Paths;
-use crate::profile::{Hit, NoPassphrase, ProfileStore, Source, Stamp, User, Vectors};
-use crate::retrieve::{Embed, Query, retrieve_to_write, update_index};
-use crate::selftrain::{Item, Workshop, fits, scrub};
+use crate::profile::Hit;
+use crate::retrieve::{Embed, Query, retrieve_to_write};
+use crate::selftrain::{Item, Workshop, fits};
 use crate::task::Task;
 
 /// Of the people of a task, one in so many is tried on.
@@ -71,17 +71,19 @@ pub fn cohort(
     let train = sample(&train_people, 0, plan.train_queries);
     let test = sample(&test_people, plan.skipped, plan.test_queries);
     let total = train.len() + test.len();
-    let mut shelves = Shelves { people, config, embedder, scratch, built: BTreeMap::new() };
+    let chunk_tokens = config.ingest.chunk_tokens as usize;
+    let profiles = Profiles::new(people, embedder, chunk_tokens, scratch);
+    let mut makings = Makings { people: &usable, config, embedder, profiles };
     let mut cohort = Cohort::default();
     for (done, &(person, query)) in train.iter().enumerate() {
         on_progress(done, total);
-        cohort.train.extend(shelves.item(&usable, person, query, person, false)?);
+        cohort.train.extend(makings.item(person, query, person, false)?);
     }
     for (done, &(person, query)) in test.iter().enumerate() {
         on_progress(train.len() + done, total);
         let other = other(people, &tried_on, person);
-        let own = shelves.item(&usable, person, query, person, true)?;
-        let misled = shelves.item(&usable, person, query, other, true)?;
+        let own = makings.item(person, query, person, true)?;
+        let misled = makings.item(person, query, other, true)?;
         if let (Some(own), Some(misled)) = (own, misled) {
             cohort.test.push(own);
             cohort.misled.push(misled);
@@ -157,74 +159,43 @@ fn other(people: &[Person], tried_on: &[usize], person: usize) -> usize {
     others().find(same_task).or_else(|| others().next()).unwrap_or(person)
 }
 
-/// Profiles of people, built when they are first needed.
-struct Shelves<'a> {
+/// What items are made of.
+struct Makings<'a> {
     people: &'a [Person],
     config: &'a Config,
     embedder: Option<&'a dyn Embed>,
-    scratch: &'a Paths,
-    built: BTreeMap<usize, (ProfileStore, Option<Vectors>)>,
+    profiles: Profiles<'a>,
 }
 
-impl Shelves<'_> {
-    fn build(&mut self, person: usize) -> Result<(), Error> {
-        if self.built.contains_key(&person) {
-            return Ok(());
-        }
-        let user = User::parse(&format!("person {person}"))?;
-        let mut store = ProfileStore::open_or_create(self.scratch, &user, &NoPassphrase)?;
-        let stamp = Stamp { size_bytes: 0, modified_ns: 0, reading: String::new() };
-        let source = Source { place: "dataset".into(), stamp };
-        let chunk_tokens = self.config.ingest.chunk_tokens as usize;
-        store.replace_source(&source, &self.people[person].profile, chunk_tokens)?;
-        let mut vectors = None;
-        if let Some(embedder) = self.embedder {
-            update_index(&mut store, embedder, &AtomicBool::new(false), &mut |_, _| {})?;
-            vectors = Some(store.vectors(&embedder.info().sha256)?);
-        }
-        self.built.insert(person, (store, vectors));
-        Ok(())
-    }
-
+impl Makings<'_> {
     /// The item of a query with passages of `owner`; `None` where there are none.
     fn item(
         &mut self,
-        people: &[Person],
         person: usize,
         query: usize,
         owner: usize,
         held_out: bool,
     ) -> Result<Option<Item>, Error> {
-        self.build(owner)?;
-        let (store, vectors) = &self.built[&owner];
-        let (writer, held) = (&people[person], &people[person].queries[query]);
+        let Profile { store, vectors } = self.profiles.of(owner)?;
+        let (writer, held) = (&self.people[person], &self.people[person].queries[query]);
         let task = Task::named(&writer.task).unwrap_or_else(Task::free);
         let settings = &self.config.retrieve;
         let vector = self.embedder.map(|embedder| embedder.query(&held.input)).transpose()?;
         let wanted = Query { text: &held.input, vector: vector.as_deref(), ..Query::default() };
         let k = settings.k as usize;
         let found = retrieve_to_write(store, vectors.as_ref(), &wanted, settings, k)?;
-        let mut passages: Vec<Hit> = found.into_iter().map(|found| found.hit).collect();
-        let (mut request, mut output) = (held.input.clone(), held.output.clone());
-        if self.config.train.scrub {
-            let hide = |text: &mut String| *text = scrub(text).0.into_owned();
-            for hit in &mut passages {
-                hide(&mut hit.text);
-                hit.title.as_mut().map(hide);
-            }
-            hide(&mut request);
-            hide(&mut output);
-        }
+        let passages: Vec<Hit> = found.into_iter().map(|found| found.hit).collect();
         let item = Item {
             key: format!("{} {} {}", writer.task, writer.user, held.id),
-            request,
+            request: held.input.clone(),
             task: task.name.to_owned(),
-            output,
+            output: held.output.clone(),
             passages,
             writer: person,
             documents: Vec::new(),
             held_out,
         };
+        let item = if self.config.train.scrub { item.scrubbed() } else { item };
         Ok((!item.passages.is_empty()).then_some(item))
     }
 }

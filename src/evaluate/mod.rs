@@ -3,16 +3,19 @@
 //! What retrieval is worth, whether those who grade can be trusted, and what training adds. Knows
 //! nothing of terminals.
 
+mod aspects;
 mod authorship;
 mod cohort;
 mod dataset;
 mod graders;
+mod profiles;
 mod render;
 mod report;
 mod retrieval;
 mod scores;
 mod systems;
 
+pub use aspects::{AspectJudge, Aspects, Matched};
 pub use authorship::Authors;
 pub use cohort::{Cohort, CohortPlan, cohort, styles, that_fits};
 pub use dataset::{DatasetError, HeldOut, Person, read_people};

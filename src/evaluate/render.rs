@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use super::aspects::{Aspects, Matched};
 use super::report::{Against, MEASURES, Row, SystemsReport};
 use super::systems::{Case, Tries};
 use crate::statistics::Interval;
@@ -196,13 +197,32 @@ fn drafts(case: &Case, systems: &[String]) -> String {
         };
         let _ = writeln!(
             html,
-            "<div><h4>{}, {:.3}</h4>{notes}{}</div>",
+            "<div><h4>{}, {:.3}</h4>{notes}{}{}</div>",
             escaped(name),
             tried.scores.quality,
-            escaped(&tried.draft.answer)
+            escaped(&tried.draft.answer),
+            tried.scores.aspects.as_ref().map_or_else(String::new, points)
         );
     }
     html.push_str("</div></details>\n");
+    html
+}
+
+/// What a draft says of the person's points, and what it adds.
+fn points(aspects: &Aspects) -> String {
+    let mut html = "<div class=\"notes\">".to_owned();
+    for Matched { person, draft, likeness } in &aspects.points {
+        let _ = match draft {
+            Some(draft) => {
+                writeln!(html, "= {} ~ {}, {likeness:.2}", escaped(person), escaped(draft))
+            }
+            None => writeln!(html, "- {}", escaped(person)),
+        };
+    }
+    for added in &aspects.added {
+        let _ = writeln!(html, "+ {}", escaped(added));
+    }
+    html.push_str("</div>");
     html
 }
 

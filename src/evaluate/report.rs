@@ -15,7 +15,7 @@ const TIE: f64 = 0.005;
 pub type Measure = (&'static str, fn(&Scores) -> Option<f64>);
 
 /// Every measure of a report, in order.
-pub const MEASURES: [Measure; 13] = [
+pub const MEASURES: [Measure; 14] = [
     ("quality", |it| Some(it.quality)),
     ("rouge_1", |it| Some(it.figures.rouge_1)),
     ("rouge_l", |it| Some(it.figures.rouge_l)),
@@ -25,6 +25,7 @@ pub const MEASURES: [Measure; 13] = [
     ("style", |it| it.style),
     ("judge", |it| it.judge),
     ("judge_likeliest", |it| it.judge_likeliest),
+    ("aspects", |it| it.aspects.as_ref().map(|it| it.f1)),
     ("own_author", |it| it.own_author.map(|it| if it { 1.0 } else { 0.0 })),
     ("length_ratio", |it| Some(it.figures.length_ratio)),
     ("repeated", |it| Some(it.figures.repeated)),

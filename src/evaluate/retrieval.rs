@@ -12,14 +12,15 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::dataset::sample;
+use super::profiles::{Profile, Profiles};
 use super::{HeldOut, Person};
 use crate::config::RetrieveConfig;
 use crate::error::Error;
 use crate::llama::{CacheType, Model, Room, Token};
 use crate::paths::Paths;
-use crate::profile::{Hit, NoPassphrase, ProfileStore, Source, Stamp, User, Vectors};
+use crate::profile::Hit;
 use crate::prompt::{self, Parts};
-use crate::retrieve::{Embed, Query, retrieve_to_write, update_index};
+use crate::retrieve::{Embed, Query, nearest, retrieve_to_write};
 use crate::statistics::{Interval, macro_mean, mean};
 use crate::task::Task;
 
@@ -167,7 +168,8 @@ pub fn evaluate_retrieval(
     on_progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Report, Error> {
     let sample = sample(people, plan.skipped_per_task, plan.queries_per_task);
-    let mut profiles = Profiles { people, embedder, plan, scratch, built: BTreeMap::new() };
+    let profiles = Profiles::new(people, Some(embedder), plan.chunk_tokens, scratch);
+    let mut choices = Choices { people, embedder, plan, profiles };
     let mut outcomes = Vec::new();
     for (done, &(person, query)) in sample.iter().enumerate() {
         on_progress(done, sample.len());
@@ -175,7 +177,7 @@ pub fn evaluate_retrieval(
             break;
         }
         let held_out = &people[person].queries[query];
-        let passages = profiles.passages(person, held_out)?;
+        let passages = choices.passages(person, held_out)?;
         let scorer = Scorer { model, plan, task: task(&people[person].task) };
         if let Some(log_likelihood) = scorer.score_all(held_out, &passages)? {
             outcomes.push(Outcome {
@@ -193,31 +195,15 @@ fn task(name: &str) -> Task {
     Task::named(name).unwrap_or_else(Task::free)
 }
 
-/// Profiles of people, built when they are first needed.
-struct Profiles<'a> {
+/// What each system shows beside a query.
+struct Choices<'a> {
     people: &'a [Person],
     embedder: &'a dyn Embed,
     plan: &'a Plan,
-    scratch: &'a Paths,
-    built: BTreeMap<usize, (ProfileStore, Vectors)>,
+    profiles: Profiles<'a>,
 }
 
-impl Profiles<'_> {
-    fn build(&mut self, person: usize) -> Result<(), Error> {
-        if self.built.contains_key(&person) {
-            return Ok(());
-        }
-        let user = User::parse(&format!("person {person}"))?;
-        let mut store = ProfileStore::open_or_create(self.scratch, &user, &NoPassphrase)?;
-        let stamp = Stamp { size_bytes: 0, modified_ns: 0, reading: String::new() };
-        let source = Source { place: "dataset".into(), stamp };
-        store.replace_source(&source, &self.people[person].profile, self.plan.chunk_tokens)?;
-        update_index(&mut store, self.embedder, &AtomicBool::new(false), &mut |_, _| {})?;
-        let vectors = store.vectors(&self.embedder.info().sha256)?;
-        self.built.insert(person, (store, vectors));
-        Ok(())
-    }
-
+impl Choices<'_> {
     /// The passages that each system chooses for a query.
     fn passages(
         &mut self,
@@ -227,8 +213,9 @@ impl Profiles<'_> {
         let mut passages = BTreeMap::new();
         for &system in &self.plan.systems {
             let owner = if system == System::OtherPerson { self.other(person) } else { person };
-            self.build(owner)?;
-            passages.insert(system, self.choose(system, owner, held_out)?);
+            let (embedder, plan) = (self.embedder, self.plan);
+            let profile = self.profiles.of(owner)?;
+            passages.insert(system, Choice { profile, embedder, plan }.of(system, held_out)?);
         }
         Ok(passages)
     }
@@ -239,16 +226,26 @@ impl Profiles<'_> {
         let same_task = |other: &usize| self.people[*other].task == self.people[person].task;
         (1..n).map(|step| (person + step) % n).find(same_task).unwrap_or(person)
     }
+}
 
-    fn choose(&self, system: System, owner: usize, held_out: &HeldOut) -> Result<Vec<Hit>, Error> {
-        let (store, vectors) = &self.built[&owner];
+/// The passages of one profile.
+struct Choice<'c> {
+    profile: &'c Profile,
+    embedder: &'c dyn Embed,
+    plan: &'c Plan,
+}
+
+impl Choice<'_> {
+    fn of(&self, system: System, held_out: &HeldOut) -> Result<Vec<Hit>, Error> {
+        let store = &self.profile.store;
         let k = self.plan.k;
         let by_numbers =
             |chunks: Vec<i64>| -> Result<Vec<Hit>, Error> { Ok(store.passages(&chunks)?) };
         match system {
             System::None => Ok(Vec::new()),
             System::Random => {
-                let mut chunks = vectors.chunks.clone();
+                let chunks = self.profile.vectors.as_ref().map(|vectors| vectors.chunks.clone());
+                let mut chunks = chunks.unwrap_or_default();
                 let seed = Sha256::digest(held_out.id.as_bytes());
                 let seed = u64::from_le_bytes(std::array::from_fn(|index| seed[index]));
                 fastrand::Rng::with_seed(seed).shuffle(&mut chunks);
@@ -256,34 +253,34 @@ impl Profiles<'_> {
                 by_numbers(chunks)
             }
             System::Recency => by_numbers(store.newest(k)?),
-            System::Bm25 => self.fused(owner, &held_out.input, None, &plain(&self.plan.settings)),
+            System::Bm25 => self.fused(&held_out.input, None, &plain(&self.plan.settings)),
             System::Dense => {
                 let vector = self.embedder.query(&held_out.input)?;
-                let found = crate::retrieve::nearest(vectors, &vector, k);
-                by_numbers(found.into_iter().map(|(chunk, _)| chunk).collect())
+                let vectors = self.profile.vectors.as_ref();
+                let found = vectors.map(|vectors| nearest(vectors, &vector, k));
+                by_numbers(found.into_iter().flatten().map(|(chunk, _)| chunk).collect())
             }
             System::Hybrid | System::OtherPerson => {
                 let vector = self.embedder.query(&held_out.input)?;
-                self.fused(owner, &held_out.input, Some(&vector), &self.plan.settings)
+                self.fused(&held_out.input, Some(&vector), &self.plan.settings)
             }
             System::Oracle => {
                 let vector = self.embedder.query(&held_out.output)?;
-                self.fused(owner, &held_out.output, Some(&vector), &plain(&self.plan.settings))
+                self.fused(&held_out.output, Some(&vector), &plain(&self.plan.settings))
             }
         }
     }
 
     fn fused(
         &self,
-        owner: usize,
         text: &str,
         vector: Option<&[f32]>,
         settings: &RetrieveConfig,
     ) -> Result<Vec<Hit>, Error> {
-        let (store, vectors) = &self.built[&owner];
+        let Profile { store, vectors } = self.profile;
         let query = Query { text, vector, ..Query::default() };
-        let found =
-            retrieve_to_write(store, vector.map(|_| vectors), &query, settings, self.plan.k)?;
+        let vectors = vectors.as_ref().filter(|_| vector.is_some());
+        let found = retrieve_to_write(store, vectors, &query, settings, self.plan.k)?;
         Ok(found.into_iter().map(|found| found.hit).collect())
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Authors;
+use super::{AspectJudge, Aspects, Authors};
 use crate::error::Error;
 use crate::llama::Model;
 use crate::metrics::{StyleProfile, chrf, cosine};
@@ -28,6 +28,8 @@ pub struct Scores {
     pub judge: Option<f64>,
     /// The judge's likeliest grade.
     pub judge_likeliest: Option<f64>,
+    /// How its points and the person's go together.
+    pub aspects: Option<Aspects>,
     /// Whether it sounds like this person rather than like another of the task.
     pub own_author: Option<bool>,
 }
@@ -44,6 +46,8 @@ pub struct Scorer<'s> {
     pub peers: &'s [Vec<usize>],
     /// The model that judges: one that no reward used.
     pub judge: Option<&'s Model>,
+    /// What lists points, where that is wanted.
+    pub aspects: Option<&'s AspectJudge<'s>>,
 }
 
 impl Scorer<'_> {
@@ -71,6 +75,8 @@ impl Scorer<'_> {
                 scores.judge = grade.map(|grade| grade.expected);
                 scores.judge_likeliest = grade.map(|grade| grade.likeliest);
             }
+            let aspects = self.aspects.map(|it| it.aspects(workshop, item, &draft.answer));
+            scores.aspects = aspects.transpose()?;
             all.push(scores);
         }
         Ok(all)
@@ -89,6 +95,7 @@ impl Scorer<'_> {
             style: style.and_then(|style| style.distance(answer)).map(style_score),
             judge: None,
             judge_likeliest: None,
+            aspects: None,
             own_author: nearest.map(|nearest| nearest == Some(item.writer)),
         })
     }

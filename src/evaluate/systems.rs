@@ -9,8 +9,8 @@ use super::scores::{Scorer, Scores};
 use crate::error::{Error, Explain};
 use crate::reward::{Parts, copied, style_score};
 use crate::selftrain::{
-    Drafted, FITTED, Grader, HELD_OUT, Harvest, Item, Journal, NOTHING, Rounds, SFT,
-    SFT_WITH_NOTES, System, Trial, Workshop, round_name,
+    Drafted, FITTED, Grader, HELD_OUT, Harvest, Item, Journal, NOTHING, Notes, Rounds, SFT,
+    SFT_WITH_NOTES, System, Trial, Workshop, round_name, write_notes,
 };
 use crate::statistics::mean;
 
@@ -31,6 +31,8 @@ pub enum Variant {
     Sft,
     /// With passages and notes, fitted to people's texts with notes.
     SftReasoning,
+    /// The same after notes by a model that has seen the text: what better notes could be worth.
+    SftInformed,
     /// With passages, trained on its own drafts.
     RestEm,
     /// With passages and notes, trained on its own drafts.
@@ -41,12 +43,13 @@ pub enum Variant {
 
 impl Variant {
     /// All of them, in the order of reports.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Base,
         Self::Retrieval,
         Self::Reasoning,
         Self::Sft,
         Self::SftReasoning,
+        Self::SftInformed,
         Self::RestEm,
         Self::RestPg,
         Self::RestPgMisled,
@@ -61,14 +64,15 @@ impl Variant {
             Self::Reasoning => "reasoning",
             Self::Sft => "sft",
             Self::SftReasoning => "sft-reasoning",
+            Self::SftInformed => "sft-informed",
             Self::RestEm => "rest-em",
             Self::RestPg => "rest-pg",
             Self::RestPgMisled => "rest-pg-misled",
         }
     }
 
-    /// The system, with what was fitted for it.
-    fn system(self, fitted: &Fitted) -> Option<System<'_>> {
+    /// The system, with what was fitted for it, and notes by a model that has seen the texts.
+    fn system<'f>(self, fitted: &'f Fitted, informed: &'f [Notes]) -> Option<System<'f>> {
         let name = self.name();
         fn adapted<'f>(
             name: &'f str,
@@ -78,7 +82,7 @@ impl Variant {
             adapter.as_deref().map(|adapter| System::adapted(name, adapter, reasoning))
         }
         let plain = |reasoning: bool, has_passages: bool| {
-            Some(System { name, adapter: None, reasoning, has_passages })
+            Some(System { name, adapter: None, reasoning, has_passages, notes: None })
         };
         match self {
             Self::Base => plain(false, false),
@@ -86,6 +90,8 @@ impl Variant {
             Self::Reasoning => plain(true, true),
             Self::Sft => adapted(name, &fitted.sft, false),
             Self::SftReasoning => adapted(name, &fitted.sft_reasoning, true),
+            Self::SftInformed => adapted(name, &fitted.sft_reasoning, true)
+                .map(|system| System { notes: Some(informed), ..system }),
             Self::RestEm => adapted(name, &fitted.rest_em, false),
             Self::RestPg | Self::RestPgMisled => adapted(name, &fitted.rest_pg, true),
         }
@@ -129,12 +135,14 @@ impl Fitted {
             }
             fitted.rest_em = Some(current);
         }
-        if wants(&[Variant::SftReasoning, Variant::RestPg, Variant::RestPgMisled]) {
+        let with_notes = [Variant::SftReasoning, Variant::SftInformed];
+        let with_rounds = [Variant::RestPg, Variant::RestPgMisled];
+        if wants(&with_notes) || wants(&with_rounds) {
             let reasoned = Rounds::new(workshop, items, true);
             let notes = reasoned.notes(journal)?;
             let first = reasoned.fit_gold(journal, SFT_WITH_NOTES, &notes, true)?;
             fitted.sft_reasoning = Some(first.clone());
-            if wants(&[Variant::RestPg, Variant::RestPgMisled]) {
+            if wants(&with_rounds) {
                 let mut current = first;
                 for round in 1..=last {
                     let next = reasoned.round(journal, &notes, round, &current);
@@ -268,8 +276,12 @@ pub fn try_systems(
             Variant::RestPgMisled => requests.misled,
             _ => requests.own,
         };
-        let Some(system) = variant.system(fitted).filter(|_| !items.is_empty()) else { continue };
         let listed: Vec<&Item> = items.iter().collect();
+        let is_informed = variant == Variant::SftInformed && fitted.sft_reasoning.is_some();
+        let informed =
+            if is_informed { write_notes(workshop, journal, &listed)? } else { Vec::new() };
+        let system = variant.system(fitted, &informed).filter(|_| !items.is_empty());
+        let Some(system) = system else { continue };
         let stage = if variant == Variant::RestPgMisled { MISLED } else { HELD_OUT };
         let trial = Trial { workshop, items: &listed, stage };
         let drafts = trial.drafts(journal, &system)?;
@@ -278,7 +290,8 @@ pub fn try_systems(
             scorer.scores(workshop, requests.own, &drafts)?,
             drafts,
         );
-        if best_of > 1 && variant != Variant::RestPgMisled {
+        let is_control = matches!(variant, Variant::RestPgMisled | Variant::SftInformed);
+        if best_of > 1 && !is_control {
             let candidates = trial.candidates(journal, &system, best_of)?;
             let selection = selection(workshop, items, &candidates, best_of)?;
             tries.selection.insert(variant.name().to_owned(), selection);
@@ -399,7 +412,7 @@ mod tests {
             Variant::ALL.iter().map(|it| it.name()).collect();
         assert_eq!(names.len(), Variant::ALL.len());
         let fitted = Fitted::default();
-        assert!(Variant::Retrieval.system(&fitted).is_some());
-        assert!(Variant::RestPg.system(&fitted).is_none());
+        assert!(Variant::Retrieval.system(&fitted, &[]).is_some());
+        assert!(Variant::RestPg.system(&fitted, &[]).is_none());
     }
 }

@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::config::SampleConfig;
 use crate::error::{Exit, Explain};
 use crate::llama::{CacheType, LlamaError, Message, Model, Room, Sampling, Token};
 use crate::profile::{Hit, Prefixes, ProfileError, ProfileStore};
@@ -85,6 +86,19 @@ pub struct Slots {
     /// Tokens of the cache that they take together; fewer drafts at once take fewer. A single one
     /// takes what it needs.
     pub tokens_max: usize,
+}
+
+impl Slots {
+    /// As many as the settings give room to.
+    #[must_use]
+    pub fn of(settings: &SampleConfig, model: &Model, cache: CacheType) -> Self {
+        let cache_bytes_max = u64::from(settings.cache_mib_max) << 20;
+        let token_bytes = model.cache_bytes(1024, cache).div_ceil(1024).max(1);
+        Self {
+            drafts_max: settings.drafts_at_once as usize,
+            tokens_max: usize::try_from(cache_bytes_max / token_bytes).unwrap_or(usize::MAX),
+        }
+    }
 }
 
 /// What happens while a draft comes into being.

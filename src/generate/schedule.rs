@@ -170,7 +170,7 @@ impl<'a, T> Schedule<'_, 'a, T> {
                 writing: (self.desk.begin)(id, decoder),
                 line,
                 sampling,
-                sampler: Sampler::new(&sampling, self.desk.model.vocabulary_size()),
+                sampler: self.desk.model.sampler(&sampling),
             };
             self.reader.begun += 1;
             if slot.has_ended(&mut self.results) {
@@ -328,7 +328,7 @@ impl<T> Slot<'_, T> {
         let mut line = self.line.borrow_mut();
         let line = &mut *line;
         if std::mem::take(&mut line.begins_anew) {
-            self.sampler = Sampler::new(&self.sampling, model.vocabulary_size());
+            self.sampler = model.sampler(&self.sampling);
         }
         for token in line.accepted.drain(..) {
             self.sampler.accept(token);

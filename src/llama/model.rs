@@ -9,12 +9,14 @@ use llama_cpp_2::context::params::{KvCacheType, LlamaContextParams};
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::model::{LlamaLoraAdapter, LlamaModel};
+use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::{LogOptions, send_logs_to_tracing};
 
 use super::chat::{self, Message};
 use super::device;
 use super::memory_file::MemoryFile;
-use super::{CacheType, LlamaError, Room, Session, Token, memory};
+use super::sampler::{DRY_BASE, DRY_RUN_TOKENS, DRY_WINDOW_TOKENS};
+use super::{CacheType, LlamaError, Room, Sampler, Sampling, Session, Token, memory};
 use crate::gguf::{self, CheckedModel, Hyperparameters, ModelFile};
 
 /// The context and the batch that a GPU is to have room for.
@@ -250,6 +252,26 @@ impl Model {
     #[must_use]
     pub fn vocabulary_size(&self) -> usize {
         usize::try_from(self.inner.n_vocab()).unwrap_or(0)
+    }
+
+    /// What picks tokens for this vocabulary.
+    #[must_use]
+    pub fn sampler(&self, sampling: &Sampling) -> Sampler {
+        let multiplier = sampling.dry_multiplier;
+        // Nothing ends the search for a run: what is often said to end one, line ends and quotes,
+        // is what lists and loops of lines are made of.
+        let breakers: [&[u8]; 0] = [];
+        let dry = (multiplier > 0.0).then(|| {
+            LlamaSampler::dry(
+                &self.inner,
+                multiplier,
+                DRY_BASE,
+                DRY_RUN_TOKENS,
+                DRY_WINDOW_TOKENS,
+                breakers,
+            )
+        });
+        Sampler::new(sampling, self.vocabulary_size(), dry)
     }
 
     /// A fresh session, decoding on `threads` threads. All sequences share one cache, so that what

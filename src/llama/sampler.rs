@@ -27,9 +27,22 @@ pub struct Sampling {
     pub repeat_penalty: f32,
     /// What recent means.
     pub repeat_window_tokens: u32,
+    /// How hard it is made to say the same words again in the same order (DRY: "don't repeat
+    /// yourself"); 0 is off.
+    pub dry_multiplier: f32,
     /// Seed of the random choice.
     pub seed: u32,
 }
+
+/// What DRY subtracts from a score for each further token of a run that comes again is multiplied by
+/// this: the value that llama.cpp and others ship.
+pub(super) const DRY_BASE: f32 = 1.75;
+/// A shorter run may come again for nothing: names and set phrases do.
+pub(super) const DRY_RUN_TOKENS: i32 = 3;
+/// Tokens in which a run is looked for: those of one answer.
+pub(super) const DRY_WINDOW_TOKENS: i32 = 1024;
+/// Only tokens that would lengthen a run are lowered: there are never many at once.
+const DRY_LOWERED_MAX: usize = 64;
 
 /// A chain of samplers with its memory of recent tokens and its random state.
 #[derive(Debug)]
@@ -41,9 +54,12 @@ pub struct Sampler {
 
 impl Sampler {
     /// The chain for a vocabulary of `vocabulary_size` tokens, in llama.cpp's usual order:
-    /// penalties, top-k, top-p, min-p, temperature, choice.
-    #[must_use]
-    pub fn new(sampling: &Sampling, vocabulary_size: usize) -> Self {
+    /// penalties, DRY, top-k, top-p, min-p, temperature, choice.
+    pub(super) fn new(
+        sampling: &Sampling,
+        vocabulary_size: usize,
+        dry: Option<LlamaSampler>,
+    ) -> Self {
         let n_vocab = i32::try_from(vocabulary_size).unwrap_or(i32::MAX);
         let window = i32::try_from(sampling.repeat_window_tokens).unwrap_or(i32::MAX);
         let greedy = sampling.temperature <= 0.0;
@@ -51,6 +67,8 @@ impl Sampler {
         if sampling.repeat_penalty > 1.0 && window > 0 {
             chain.push(LlamaSampler::penalties(n_vocab, window, sampling.repeat_penalty, 0.0, 0.0));
         }
+        let dry_lowered = if dry.is_some() { DRY_LOWERED_MAX } else { 0 };
+        chain.extend(dry);
         let top_k = if greedy { 1 } else { sampling.top_k };
         if greedy {
             chain.push(LlamaSampler::greedy());
@@ -67,7 +85,9 @@ impl Sampler {
         // the k best afterwards was among the k + window best before.
         let candidates_max = match top_k {
             0 => vocabulary_size,
-            k => (k as usize).saturating_add(sampling.repeat_window_tokens as usize),
+            k => (k as usize)
+                .saturating_add(sampling.repeat_window_tokens as usize)
+                .saturating_add(dry_lowered),
         };
         Self {
             chain: LlamaSampler::chain(chain, true),
@@ -146,6 +166,7 @@ mod tests {
             min_p: 0.02,
             repeat_penalty: 1.3,
             repeat_window_tokens: 64,
+            dry_multiplier: 0.0,
             seed: 7,
         }
     }
@@ -162,8 +183,8 @@ mod tests {
     #[test]
     fn the_preselection_changes_nothing() {
         for temperature in [0.0, 0.3, 1.0] {
-            let mut ours = Sampler::new(&sampling(temperature), VOCABULARY);
-            let mut whole = Sampler::new(&sampling(temperature), VOCABULARY);
+            let mut ours = Sampler::new(&sampling(temperature), VOCABULARY, None);
+            let mut whole = Sampler::new(&sampling(temperature), VOCABULARY, None);
             for round in 0..300 {
                 // Little changes from round to round, so that penalties decide.
                 let logits = logits(round / 50);
@@ -178,7 +199,7 @@ mod tests {
     #[test]
     fn a_banned_token_is_never_picked() {
         let logits = logits(0);
-        let mut sampler = Sampler::new(&sampling(0.0), VOCABULARY);
+        let mut sampler = Sampler::new(&sampling(0.0), VOCABULARY, None);
         let first = sampler.sample(&logits, &HashSet::new()).unwrap();
         let second = sampler.sample(&logits, &HashSet::from([first])).unwrap();
         assert_ne!(first, second);
@@ -187,7 +208,7 @@ mod tests {
     #[test]
     fn the_same_seed_picks_the_same_tokens() {
         let run = |seed| {
-            let mut sampler = Sampler::new(&Sampling { seed, ..sampling(1.0) }, VOCABULARY);
+            let mut sampler = Sampler::new(&Sampling { seed, ..sampling(1.0) }, VOCABULARY, None);
             (0..50)
                 .map(|round| sampler.sample(&logits(round), &HashSet::new()).unwrap())
                 .collect::<Vec<_>>()
@@ -198,7 +219,7 @@ mod tests {
 
     #[test]
     fn logits_that_are_no_numbers_are_an_error() {
-        let mut sampler = Sampler::new(&sampling(0.5), 8);
+        let mut sampler = Sampler::new(&sampling(0.5), 8, None);
         assert!(matches!(
             sampler.sample(&[f32::NAN; 8], &HashSet::new()),
             Err(LlamaError::NotFinite)

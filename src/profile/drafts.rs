@@ -165,7 +165,8 @@ impl ProfileStore {
         if changed == 0 { Err(self.no_such_draft(Some(id))) } else { Ok(()) }
     }
 
-    /// Removes the drafts with these ids, or all of them; how many went.
+    /// Removes the drafts with these ids, or all of them; how many went. Runs of training go with one
+    /// that something was said of.
     ///
     /// # Errors
     /// [`ProfileError::NoSuchDraft`], [`ProfileError::Busy`] or [`ProfileError::Database`]; then
@@ -176,12 +177,21 @@ impl ProfileStore {
                 self.draft(Some(id))?;
             }
         }
-        self.changed(|transaction| match ids {
-            None => transaction.execute("DELETE FROM draft", []),
-            Some(ids) => {
-                let mut statement = transaction.prepare("DELETE FROM draft WHERE id = ?1")?;
+        self.changed(|transaction| {
+            let remove = |and: &str| -> rusqlite::Result<usize> {
+                let Some(ids) = ids else {
+                    return transaction.execute(&format!("DELETE FROM draft WHERE {and}"), []);
+                };
+                let sql = format!("DELETE FROM draft WHERE id = ?1 AND {and}");
+                let mut statement = transaction.prepare(&sql)?;
                 ids.iter().map(|id| statement.execute([id])).sum()
+            };
+            let learned = remove("verdict IS NOT NULL")?;
+            // A run of training knows those.
+            if learned > 0 {
+                transaction.execute("DELETE FROM run", [])?;
             }
+            Ok(learned + remove("TRUE")?)
         })
     }
 
@@ -368,6 +378,18 @@ mod tests {
         assert_eq!(store.forget(&selection, Forgetting::default()).unwrap().drafts, 1);
         assert_eq!(store.keep_draft(&draft, 3).unwrap(), None);
         assert!(answers(&store).is_empty());
+    }
+
+    #[test]
+    fn a_run_goes_with_a_draft_that_it_may_have_learned() {
+        let (_folder, mut store) = store();
+        let (told, untold) = (keep(&mut store, "a", &[]), keep(&mut store, "b", &[]));
+        store.judge_draft(&told, &Verdict::Rejected).unwrap();
+        store.begin_run("00", &serde_json::json!({}), &[], &[]).unwrap();
+        store.remove_drafts(Some(&[untold])).unwrap();
+        assert_eq!(store.runs().unwrap().len(), 1);
+        store.remove_drafts(Some(&[told])).unwrap();
+        assert!(store.runs().unwrap().is_empty());
     }
 
     #[test]

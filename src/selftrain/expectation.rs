@@ -2,8 +2,8 @@
 //! and the best ones chosen to learn from.
 //!
 //! Chosen is what reaches an absolute reward, is better than the mean of its request's drafts, is no
-//! copy of another, and came to its own end: a model that learned from what was cut off would not
-//! learn to end.
+//! copy of another nor much like what the person has rejected, and came to its own end: a model that
+//! learned from what was cut off would not learn to end.
 
 use std::collections::HashSet;
 
@@ -11,12 +11,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::grading::Grader;
-use super::workshop::{Drafted, Workshop, Writing};
-use super::{Item, Journal};
+use super::workshop::{Asked, Drafted, Workshop, Writing};
+use super::{Item, Journal, Overlaps};
 use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::llama::Model;
 use crate::reward::Parts;
+
+/// Of the runs of words of a draft, the share that makes it another version of a rejected one.
+const REJECTED_SHARE: f64 = 0.5;
 
 /// A draft with what it is worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,9 @@ pub struct Sample {
     pub parts: Parts,
     /// The reward of the answer alone, from 0 to 1.
     pub reward: f64,
+    /// Whether it is much like a draft that the person has rejected.
+    #[serde(default)]
+    pub was_rejected: bool,
     /// Whether it is learned from.
     pub is_chosen: bool,
     /// How much it counts then, beside the person's own text, which counts 1: where it lies between
@@ -84,6 +90,7 @@ pub fn expectation(
     let model = workshop.model(Some(adapter))?;
     let judge = workshop.judge_model()?;
     let mut grader = Grader::new(workshop, judge.as_ref());
+    let rejected = Overlaps::of(workshop.rejected.iter().map(String::as_str));
     for (done, item) in items.iter().enumerate() {
         workshop.stage("sampling drafts", done, items.len());
         if let Some(samples) = journal.get::<Vec<Sample>>(&stage, &item.key)? {
@@ -91,7 +98,12 @@ pub fn expectation(
             continue;
         }
         workshop.go_on()?;
-        let samples = sample(workshop, &model, &mut grader, item, round, reasoning)?;
+        let mut samples = sample(workshop, &model, &mut grader, item, round, reasoning)?;
+        for sample in &mut samples {
+            let like = rejected.related(&sample.draft.answer, REJECTED_SHARE);
+            sample.was_rejected = !like.is_empty();
+        }
+        choose(&mut samples, &workshop.config.train);
         journal.keep(&stage, &item.key, &samples)?;
         all.push(samples);
     }
@@ -121,20 +133,20 @@ fn sample(
         repeat_penalty: settings.repeat_penalty,
     };
     let seeds = seeds(settings, round, &item.key);
-    let drafts = workshop.write(model, &[(item, seeds)], writing)?;
+    let asked = Asked { item, notes: None, seeds };
+    let drafts = workshop.write(model, &[asked], writing)?;
     let drafts: Vec<Drafted> = drafts.into_iter().flatten().collect();
     let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
     let parts = grader.parts(item, &answers)?;
-    let mut samples: Vec<Sample> = drafts
+    let samples = drafts
         .into_iter()
         .zip(parts)
         .map(|(draft, parts)| {
             let is_empty = draft.answer.is_empty();
             let reward = if is_empty { 0.0 } else { parts.blend(&workshop.config.reward) };
-            Sample { draft, parts, reward, is_chosen: false, weight: 0.0 }
+            Sample { draft, parts, reward, was_rejected: false, is_chosen: false, weight: 0.0 }
         })
         .collect();
-    choose(&mut samples, settings);
     Ok(samples)
 }
 
@@ -157,6 +169,7 @@ fn choose(samples: &mut [Sample], settings: &TrainConfig) {
         let is_good = sample.reward >= f64::from(settings.reward_min)
             && sample.reward > mean
             && !sample.draft.cut_off
+            && !sample.was_rejected
             && !sample.draft.answer.is_empty();
         if is_good
             && known.len() < settings.kept_max as usize
@@ -201,7 +214,8 @@ mod tests {
 
     fn sample(answer: &str, reward: f64) -> Sample {
         let draft = Drafted { answer: answer.into(), ..Drafted::default() };
-        Sample { draft, parts: Parts::default(), reward, is_chosen: false, weight: 0.0 }
+        let parts = Parts::default();
+        Sample { draft, parts, reward, was_rejected: false, is_chosen: false, weight: 0.0 }
     }
 
     fn chosen(mut samples: Vec<Sample>, settings: &TrainConfig) -> Vec<String> {
@@ -233,6 +247,13 @@ mod tests {
         choose(&mut samples, &settings());
         assert!((samples[0].weight - 0.75).abs() < 1e-12);
         assert_eq!((samples[1].weight, samples[2].weight), (0.0, 0.0));
+    }
+
+    #[test]
+    fn what_is_like_a_rejected_draft_is_not_learned() {
+        let mut rejected = sample("a", 0.9);
+        rejected.was_rejected = true;
+        assert_eq!(chosen(vec![rejected, sample("b", 0.7), sample("c", 0.1)], &settings()), ["b"]);
     }
 
     #[test]

@@ -47,6 +47,19 @@ impl Item {
     pub fn passage_texts(&self) -> impl Iterator<Item = &str> {
         self.passages.iter().map(|hit| hit.text.as_str())
     }
+
+    /// The item without what has the form of a secret.
+    #[must_use]
+    pub fn scrubbed(mut self) -> Self {
+        let hide = |text: &mut String| *text = scrub(text).0.into_owned();
+        for hit in &mut self.passages {
+            hide(&mut hit.text);
+            hit.title.as_mut().map(hide);
+        }
+        hide(&mut self.request);
+        hide(&mut self.output);
+        self
+    }
 }
 
 /// Where passages come from.
@@ -86,13 +99,7 @@ impl Shelf<'_> {
         };
         let vectors = self.meaning.map(|(vectors, _)| vectors);
         let found = retrieve_to_write(self.store, vectors, &query, self.settings, k)?;
-        let mut passages: Vec<Hit> = found.into_iter().map(|found| found.hit).collect();
-        if self.is_scrubbed {
-            for hit in &mut passages {
-                hit.text = scrub(&hit.text).0.into_owned();
-                hit.title = hit.title.take().map(|title| scrub(&title).0.into_owned());
-            }
-        }
+        let passages: Vec<Hit> = found.into_iter().map(|found| found.hit).collect();
         if passages.is_empty() {
             return Ok(None);
         }
@@ -100,7 +107,7 @@ impl Shelf<'_> {
         documents.extend(passages.iter().map(|hit| hit.document.clone()));
         documents.sort_unstable();
         documents.dedup();
-        Ok(Some(Item {
+        let item = Item {
             key: key(&pair.origin),
             request: request.to_owned(),
             task: pair.task.clone(),
@@ -109,7 +116,8 @@ impl Shelf<'_> {
             writer: self.writer,
             documents,
             held_out: pair.held_out,
-        }))
+        };
+        Ok(Some(if self.is_scrubbed { item.scrubbed() } else { item }))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
-use super::workshop::{Drafted, Workshop, Writing};
-use super::{Figures, Item, Journal, TrainError};
+use super::workshop::{Asked, Drafted, Workshop, Writing};
+use super::{Figures, Item, Journal, Notes, TrainError};
 use crate::error::Error;
 use crate::llama::Model;
 use crate::perplexity::{NEUTRAL_TEXT, log_likelihoods};
@@ -24,13 +24,16 @@ pub struct System<'s> {
     pub reasoning: bool,
     /// Whether passages are shown.
     pub has_passages: bool,
+    /// The notes for each request, where the model is not to take its own.
+    pub notes: Option<&'s [Notes]>,
 }
 
 impl<'s> System<'s> {
     /// The model with passages alone.
     #[must_use]
     pub fn retrieval() -> Self {
-        Self { name: "retrieval", adapter: None, reasoning: false, has_passages: true }
+        let name = "retrieval";
+        Self { name, adapter: None, reasoning: false, has_passages: true, notes: None }
     }
 
     /// What it is called in the journal: by what it computes, whatever its name.
@@ -38,13 +41,26 @@ impl<'s> System<'s> {
         let mut hash = Sha256::new();
         hash.update([u8::from(self.reasoning), u8::from(self.has_passages)]);
         hash.update(self.adapter.unwrap_or_default());
+        for notes in self.notes.unwrap_or_default() {
+            hash.update([0]);
+            hash.update(notes.text.as_deref().unwrap_or_default());
+        }
         hex::encode(&hash.finalize()[..KEY_BYTES])
     }
 
     /// The model with passages and an adapter.
     #[must_use]
     pub fn adapted(name: &'s str, adapter: &'s [u8], reasoning: bool) -> Self {
-        Self { name, adapter: Some(adapter), reasoning, has_passages: true }
+        Self { name, adapter: Some(adapter), reasoning, has_passages: true, notes: None }
+    }
+
+    /// What is asked of it for the request at `place`.
+    fn asked<'i>(&self, item: &'i Item, place: usize, seeds: Vec<u32>) -> Asked<'i>
+    where
+        's: 'i,
+    {
+        let notes = self.notes.and_then(|notes| notes.get(place));
+        Asked { item, notes: notes.and_then(|notes| notes.text.as_deref()), seeds }
     }
 }
 
@@ -82,10 +98,11 @@ impl Trial<'_, '_> {
             top_p: generate.top_p,
             repeat_penalty: generate.repeat_penalty,
         };
-        let orders: Vec<(&Item, Vec<u32>)> =
-            self.items.iter().map(|item| (*item, vec![self.seed(item)])).collect();
+        let places = self.items.iter().enumerate();
+        let all: Vec<Asked<'_>> =
+            places.map(|(place, item)| system.asked(item, place, vec![self.seed(item)])).collect();
         let model = self.workshop.model(system.adapter)?;
-        let drafts = self.workshop.write(&model, &orders, writing)?;
+        let drafts = self.workshop.write(&model, &all, writing)?;
         let drafts: Vec<Drafted> = drafts.into_iter().flatten().collect();
         journal.keep(self.stage, &system.key(), &drafts)?;
         Ok(drafts)
@@ -126,7 +143,8 @@ impl Trial<'_, '_> {
             };
             let first = self.seed(item);
             let seeds = (first..first + count).collect();
-            let drafts = self.workshop.write(model, &[(item, seeds)], writing)?;
+            let asked = system.asked(item, done, seeds);
+            let drafts = self.workshop.write(model, &[asked], writing)?;
             let drafts: Vec<Drafted> = drafts.into_iter().flatten().collect();
             journal.keep(&stage, &item.key, &drafts)?;
             all.push(drafts);

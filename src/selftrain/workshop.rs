@@ -71,6 +71,8 @@ pub struct Workshop<'a> {
     pub embedder: Option<&'a dyn Embed>,
     /// The styles of the people who are learned from.
     pub styles: &'a [Option<StyleProfile>],
+    /// Drafts that the person has rejected: what is much like one is not learned.
+    pub rejected: &'a [String],
     /// Set where the run is to stop.
     pub interrupt: &'a AtomicBool,
     /// Called between two pieces of work; may wait.
@@ -100,6 +102,17 @@ impl Writing {
     pub fn greedy(reasoning: bool) -> Self {
         Self { reasoning, has_passages: true, temperature: 0.0, top_p: 1.0, repeat_penalty: 1.0 }
     }
+}
+
+/// A request, and the drafts that are wanted of it.
+#[derive(Debug, Clone)]
+pub struct Asked<'i> {
+    /// The request.
+    pub item: &'i Item,
+    /// The notes, where the model is not to take its own.
+    pub notes: Option<&'i str>,
+    /// A seed for each draft.
+    pub seeds: Vec<u32>,
 }
 
 /// A draft that was written.
@@ -197,6 +210,7 @@ impl Workshop<'_> {
                 min_p: generate.min_p,
                 repeat_penalty: generate.repeat_penalty,
                 repeat_window_tokens: generate.repeat_window_tokens,
+                dry_multiplier: generate.dry_multiplier,
                 seed: 0,
             },
             prefixes: None,
@@ -212,33 +226,44 @@ impl Workshop<'_> {
         Ok(generate::compose(model, &self.request(item, writing), passages)?)
     }
 
-    /// Drafts for each of `orders`: an item, and the seed of each of its drafts.
+    /// The drafts of each of `all`, in their order.
     ///
     /// # Errors
     /// [`TrainError::Stopped`], or the model's.
     pub fn write(
         &self,
         model: &Model,
-        orders: &[(&Item, Vec<u32>)],
+        all: &[Asked<'_>],
         writing: Writing,
     ) -> Result<Vec<Vec<Drafted>>, Error> {
-        let prompts: Vec<Prompt> = orders
+        let prompts: Vec<Prompt> = all
             .iter()
-            .map(|(item, _)| self.prompt(model, item, writing))
-            .collect::<Result<_, _>>()?;
+            .map(|asked| {
+                let prompt = self.prompt(model, asked.item, writing)?;
+                Ok(match asked.notes {
+                    Some(notes) => prompt.after(notes),
+                    None => prompt,
+                })
+            })
+            .collect::<Result<_, Error>>()?;
         // Kinds of text have bounds of their own: those with the same are written together.
         let mut groups: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-        for (place, (item, _)) in orders.iter().enumerate() {
-            groups.entry(self.request(item, writing).answer_tokens).or_default().push(place);
+        for (place, asked) in all.iter().enumerate() {
+            groups.entry(self.request(asked.item, writing).answer_tokens).or_default().push(place);
         }
-        let mut written: Vec<Vec<Drafted>> = vec![Vec::new(); orders.len()];
+        let mut written: Vec<Vec<Drafted>> = vec![Vec::new(); all.len()];
         for places in groups.into_values() {
             let order =
-                |&place: &usize| Order { prompt: &prompts[place], seeds: orders[place].1.clone() };
+                |&place: &usize| Order { prompt: &prompts[place], seeds: all[place].seeds.clone() };
             let group: Vec<Order<'_>> = places.iter().map(order).collect();
-            let request = self.request(orders[places[0]].0, writing);
+            let request = self.request(all[places[0]].item, writing);
             let drafts = self.sample(model, &request, &group)?;
-            places.into_iter().zip(drafts).for_each(|(place, drafts)| written[place] = drafts);
+            for (place, mut drafts) in places.into_iter().zip(drafts) {
+                if let Some(notes) = all[place].notes {
+                    drafts.iter_mut().for_each(|draft| draft.reasoning = notes.to_owned());
+                }
+                written[place] = drafts;
+            }
         }
         Ok(written)
     }
@@ -253,13 +278,7 @@ impl Workshop<'_> {
         request: &Request<'_>,
         orders: &[Order<'_>],
     ) -> Result<Vec<Vec<Drafted>>, Error> {
-        let settings = &self.config.sample;
-        let token_bytes = model.cache_bytes(1024, request.cache).div_ceil(1024).max(1);
-        let cache_bytes_max = u64::from(settings.cache_mib_max) << 20;
-        let slots = Slots {
-            drafts_max: settings.drafts_at_once as usize,
-            tokens_max: usize::try_from(cache_bytes_max / token_bytes).unwrap_or(usize::MAX),
-        };
+        let slots = Slots::of(&self.config.sample, model, request.cache);
         let clock = Clock { started: Instant::now(), timings: Timings::default() };
         let mut on_event = |_: DraftId, _: Event<'_>| {};
         let written =

@@ -42,6 +42,7 @@ fn request(batch_tokens: u32) -> Request<'static> {
             min_p: 0.0,
             repeat_penalty: 1.1,
             repeat_window_tokens: 16,
+            dry_multiplier: 0.0,
             seed: 0,
         },
         prefixes: None,

@@ -1,0 +1,217 @@
+//! Aspect by aspect, after ExPerT (ACL Findings 2025): the points that a draft makes and those that
+//! the person made, as a judging model lists them, matched both ways by what they mean.
+//!
+//! ExPerT has a model match the points, and grade the style of each pair; here an embedding model
+//! matches them, and style is measured by itself. What it comes to is no better than the model that
+//! lists the points.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::generate::Order;
+use crate::llama::{Message, Model, Role};
+use crate::metrics::{cosine, words};
+use crate::prompt::{Prompt, defuse};
+use crate::retrieve::Embed;
+use crate::selftrain::{Item, Workshop};
+use crate::statistics::mean;
+
+const SYSTEM: &str = "You list the points that a text makes.";
+const INSTRUCTION: &str = "List the points that this text makes, in its order: a line each, in a few \
+     words, six at most.";
+const OPENING: &str = "-";
+const TAGS: [&str; 2] = ["<text>", "</text>"];
+const POINTS_MAX: usize = 6;
+const POINTS_TOKENS: u32 = 120;
+const POINT_WORDS_MIN: usize = 2;
+/// Points whose meanings are less alike are about different things.
+const ALIKE_MIN: f64 = 0.4;
+
+/// A point of the person's, and the one of the draft that says it too.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Matched {
+    /// What the person said.
+    pub person: String,
+    /// What the draft says of it; `None` where it leaves that out.
+    pub draft: Option<String>,
+    /// How alike the two are, from 0 to 1.
+    pub likeness: f64,
+}
+
+/// How the points of a draft and those of the person go together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Aspects {
+    /// How much of what the draft says the person said.
+    pub precision: f64,
+    /// How much of what the person said the draft says.
+    pub recall: f64,
+    /// The harmonic mean of both.
+    pub f1: f64,
+    /// The person's points, in their order.
+    pub points: Vec<Matched>,
+    /// What only the draft says.
+    pub added: Vec<String>,
+}
+
+/// Lists points, and matches them.
+pub struct AspectJudge<'a> {
+    model: &'a Model,
+    embedder: &'a dyn Embed,
+    /// The points of the persons' texts, by the keys of their requests.
+    known: RefCell<HashMap<String, Vec<String>>>,
+}
+
+impl<'a> AspectJudge<'a> {
+    /// With a model that lists points, and one that knows what they mean.
+    #[must_use]
+    pub fn new(model: &'a Model, embedder: &'a dyn Embed) -> Self {
+        Self { model, embedder, known: RefCell::new(HashMap::new()) }
+    }
+
+    /// The points of `answer` beside those of what the person wrote for `item`.
+    ///
+    /// # Errors
+    /// [`crate::selftrain::TrainError::Stopped`] or a model's.
+    pub fn aspects(
+        &self,
+        workshop: &Workshop<'_>,
+        item: &Item,
+        answer: &str,
+    ) -> Result<Aspects, Error> {
+        let known = self.known.borrow().get(&item.key).cloned();
+        let of_person = match known {
+            Some(points) => points,
+            None => {
+                let points = self.points(workshop, &item.output)?;
+                self.known.borrow_mut().insert(item.key.clone(), points.clone());
+                points
+            }
+        };
+        let of_draft = self.points(workshop, answer)?;
+        let vectors = |points: &[String]| -> Result<Vec<Vec<f32>>, Error> {
+            let texts: Vec<&str> = points.iter().map(String::as_str).collect();
+            if texts.is_empty() { Ok(Vec::new()) } else { self.embedder.passages(&texts) }
+        };
+        let (persons, drafts) = (vectors(&of_person)?, vectors(&of_draft)?);
+        let likeness: Vec<Vec<f64>> = persons
+            .iter()
+            .map(|person| drafts.iter().map(|draft| cosine(person, draft)).collect())
+            .collect();
+        Ok(matched(&of_person, &of_draft, &likeness))
+    }
+
+    fn points(&self, workshop: &Workshop<'_>, text: &str) -> Result<Vec<String>, Error> {
+        if text.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let prompt = prompt(text);
+        let request = workshop.bare_request(POINTS_TOKENS, 0.0, 1.0);
+        let order = Order { prompt: &prompt, seeds: vec![0] };
+        let drafts = workshop.sample(self.model, &request, &[order])?;
+        let listed = drafts.into_iter().flatten().next().unwrap_or_default().answer;
+        Ok(points(&listed))
+    }
+}
+
+fn prompt(text: &str) -> Prompt {
+    let user = format!("<text>\n{}\n</text>\n\n{INSTRUCTION}", defuse(text.trim(), &TAGS));
+    Prompt {
+        messages: vec![
+            Message { role: Role::System, text: SYSTEM.to_owned() },
+            Message { role: Role::User, text: user },
+        ],
+        opening: OPENING.to_owned(),
+        marker: None,
+        passages_used: 0,
+        truncated: Vec::new(),
+        tokens: 0,
+    }
+}
+
+/// The points of a list, each once.
+fn points(list: &str) -> Vec<String> {
+    let is_mark =
+        |char: char| char.is_whitespace() || char.is_ascii_digit() || "-*•.)".contains(char);
+    let mut points: Vec<String> = Vec::new();
+    for line in list.lines() {
+        let point = line.trim_start_matches(is_mark).trim_end().to_owned();
+        if words(&point).len() >= POINT_WORDS_MIN && !points.contains(&point) {
+            points.push(point);
+        }
+    }
+    points.truncate(POINTS_MAX);
+    points
+}
+
+/// The points of both sides by how alike they are: a row for each of the person's.
+fn matched(of_person: &[String], of_draft: &[String], likeness: &[Vec<f64>]) -> Aspects {
+    let counted = |value: f64| if value >= ALIKE_MIN { value.min(1.0) } else { 0.0 };
+    let best_draft = |row: &Vec<f64>| -> Option<(usize, f64)> {
+        let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]))?;
+        Some((best, counted(row[best]))).filter(|(_, likeness)| *likeness > 0.0)
+    };
+    let points: Vec<Matched> = of_person
+        .iter()
+        .zip(likeness)
+        .map(|(person, row)| {
+            let best = best_draft(row);
+            Matched {
+                person: person.clone(),
+                draft: best.map(|(place, _)| of_draft[place].clone()),
+                likeness: best.map_or(0.0, |(_, likeness)| likeness),
+            }
+        })
+        .collect();
+    let best_person =
+        |place: usize| counted(likeness.iter().map(|row| row[place]).fold(0.0, f64::max));
+    let of_drafts: Vec<f64> = (0..of_draft.len()).map(best_person).collect();
+    let of_persons: Vec<f64> = points.iter().map(|point| point.likeness).collect();
+    let part = |values: &[f64]| if values.is_empty() { 0.0 } else { mean(values) };
+    let (precision, recall) = (part(&of_drafts), part(&of_persons));
+    let sum = precision + recall;
+    let alone = of_draft.iter().zip(&of_drafts).filter(|(_, likeness)| **likeness <= 0.0);
+    Aspects {
+        precision,
+        recall,
+        f1: if sum > 0.0 { 2.0 * precision * recall / sum } else { 0.0 },
+        points,
+        added: alone.map(|(point, _)| point.clone()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_read_with_any_marks_and_without_repetitions() {
+        let list =
+            " the shed door\n2. who has the key\n* who has the key\n- \nso\n- the meeting moves";
+        assert_eq!(points(list), ["the shed door", "who has the key", "the meeting moves"]);
+        assert!(points("").is_empty());
+    }
+
+    #[test]
+    fn what_is_said_by_both_counts_both_ways() {
+        let person = ["the shed", "the key"].map(str::to_owned);
+        let draft = ["a shed", "the weather", "thanks all"].map(str::to_owned);
+        let likeness = [vec![0.8, 0.1, 0.0], vec![0.2, 0.3, 0.1]];
+        let found = matched(&person, &draft, &likeness);
+        assert!((found.recall - 0.4).abs() < 1e-12);
+        assert!((found.precision - 0.8 / 3.0).abs() < 1e-12);
+        assert!((found.f1 - 0.32).abs() < 1e-12);
+        assert_eq!(found.points[0].draft.as_deref(), Some("a shed"));
+        assert_eq!((found.points[1].draft.as_deref(), found.points[1].likeness), (None, 0.0));
+        assert_eq!(found.added, ["the weather", "thanks all"]);
+    }
+
+    #[test]
+    fn nothing_said_is_nothing_matched() {
+        let said = ["the shed".to_owned()];
+        assert_eq!(matched(&said, &[], &[Vec::new()]).f1, 0.0);
+        assert_eq!(matched(&[], &said, &[]).f1, 0.0);
+    }
+}
