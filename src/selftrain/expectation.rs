@@ -75,39 +75,39 @@ pub fn expectation(
     adapter: &[u8],
 ) -> Result<Vec<Vec<Sample>>, Error> {
     let stage = stage(round, reasoning);
-    let mut all = Vec::with_capacity(items.len());
-    let missing = |journal: &Journal<'_>| -> Result<bool, Error> {
-        let is_missing = |item: &&Item| Ok(journal.bytes(&stage, &item.key)?.is_none());
-        let found: Result<Vec<bool>, Error> = items.iter().map(is_missing).collect();
-        Ok(found?.contains(&true))
+    let known = |journal: &Journal<'_>| -> Result<Vec<Option<Vec<Sample>>>, Error> {
+        items.iter().map(|item| journal.get(&stage, &item.key)).collect()
     };
-    if !missing(journal)? {
-        for item in items {
-            all.extend(journal.get::<Vec<Sample>>(&stage, &item.key)?);
+    let mut all = known(journal)?;
+    if all.iter().any(Option::is_none) {
+        let writing = writing(&workshop.config.train, reasoning);
+        let model = workshop.model(Some(adapter))?;
+        let judge = workshop.judge_model()?;
+        let mut grader = Grader::new(workshop, judge.as_ref());
+        let rejected = Overlaps::of(workshop.rejected.iter().map(String::as_str));
+        for batch in workshop.batches(items, workshop.config.train.samples, writing) {
+            let done = all.iter().flatten().count();
+            workshop.stage("sampling drafts", done, items.len());
+            // All of a batch anew where one is missing: it would come out otherwise alone.
+            if batch.iter().all(|&place| all[place].is_some()) {
+                continue;
+            }
+            workshop.go_on()?;
+            let batch_items: Vec<&Item> = batch.iter().map(|&place| items[place]).collect();
+            let drafts = write(workshop, &model, &batch_items, round, writing)?;
+            for (place, drafts) in batch.into_iter().zip(drafts) {
+                let mut samples = graded(workshop, &mut grader, items[place], drafts)?;
+                for sample in &mut samples {
+                    let like = rejected.related(&sample.draft.answer, REJECTED_SHARE);
+                    sample.was_rejected = !like.is_empty();
+                }
+                choose(&mut samples, &workshop.config.train);
+                journal.keep(&stage, &items[place].key, &samples)?;
+                all[place] = Some(samples);
+            }
         }
-        return Ok(all);
     }
-    let model = workshop.model(Some(adapter))?;
-    let judge = workshop.judge_model()?;
-    let mut grader = Grader::new(workshop, judge.as_ref());
-    let rejected = Overlaps::of(workshop.rejected.iter().map(String::as_str));
-    for (done, item) in items.iter().enumerate() {
-        workshop.stage("sampling drafts", done, items.len());
-        if let Some(samples) = journal.get::<Vec<Sample>>(&stage, &item.key)? {
-            all.push(samples);
-            continue;
-        }
-        workshop.go_on()?;
-        let mut samples = sample(workshop, &model, &mut grader, item, round, reasoning)?;
-        for sample in &mut samples {
-            let like = rejected.related(&sample.draft.answer, REJECTED_SHARE);
-            sample.was_rejected = !like.is_empty();
-        }
-        choose(&mut samples, &workshop.config.train);
-        journal.keep(&stage, &item.key, &samples)?;
-        all.push(samples);
-    }
-    Ok(all)
+    Ok(all.into_iter().flatten().collect())
 }
 
 /// The stage of the journal that has the drafts of a round.
@@ -116,38 +116,44 @@ pub fn stage(round: u32, reasoning: bool) -> String {
     format!("samples {}{round}", if reasoning { "" } else { "plain " })
 }
 
-fn sample(
-    workshop: &Workshop<'_>,
-    model: &Model,
-    grader: &mut Grader<'_, '_>,
-    item: &Item,
-    round: u32,
-    reasoning: bool,
-) -> Result<Vec<Sample>, Error> {
-    let settings = &workshop.config.train;
-    let writing = Writing {
+fn writing(settings: &TrainConfig, reasoning: bool) -> Writing {
+    Writing {
         reasoning,
         has_passages: true,
         temperature: settings.temperature,
         top_p: settings.top_p,
         repeat_penalty: settings.repeat_penalty,
-    };
-    let seeds = seeds(settings, round, &item.key);
-    let asked = Asked { item, notes: None, seeds };
-    let drafts = workshop.write(model, &[asked], writing)?;
-    let drafts: Vec<Drafted> = drafts.into_iter().flatten().collect();
+    }
+}
+
+fn write(
+    workshop: &Workshop<'_>,
+    model: &Model,
+    items: &[&Item],
+    round: u32,
+    writing: Writing,
+) -> Result<Vec<Vec<Drafted>>, Error> {
+    let settings = &workshop.config.train;
+    let seeds = items.iter().map(|item| seeds(settings, round, &item.key));
+    let all = items.iter().zip(seeds).map(|(item, seeds)| Asked { item, notes: None, seeds });
+    workshop.write(model, &all.collect::<Vec<_>>(), writing)
+}
+
+/// The drafts of `item` with their rewards; none is chosen yet.
+fn graded(
+    workshop: &Workshop<'_>,
+    grader: &mut Grader<'_, '_>,
+    item: &Item,
+    drafts: Vec<Drafted>,
+) -> Result<Vec<Sample>, Error> {
     let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
     let parts = grader.parts(item, &answers)?;
-    let samples = drafts
-        .into_iter()
-        .zip(parts)
-        .map(|(draft, parts)| {
-            let is_empty = draft.answer.is_empty();
-            let reward = if is_empty { 0.0 } else { parts.blend(&workshop.config.reward) };
-            Sample { draft, parts, reward, was_rejected: false, is_chosen: false, weight: 0.0 }
-        })
-        .collect();
-    Ok(samples)
+    let samples = drafts.into_iter().zip(parts).map(|(draft, parts)| {
+        let is_empty = draft.answer.is_empty();
+        let reward = if is_empty { 0.0 } else { parts.blend(&workshop.config.reward) };
+        Sample { draft, parts, reward, was_rejected: false, is_chosen: false, weight: 0.0 }
+    });
+    Ok(samples.collect())
 }
 
 /// A seed for each draft: other ones for each request and round.

@@ -128,12 +128,13 @@ impl Trial<'_, '_> {
         };
         let shown = format!("{count} drafts of each by {}", system.name);
         let stage = format!("{} {count} {}", self.stage, system.key());
-        let mut all = Vec::with_capacity(self.items.len());
+        let known = |item: &&Item| journal.get(&stage, &item.key);
+        let mut all: Vec<Option<Vec<Drafted>>> =
+            self.items.iter().map(known).collect::<Result<_, _>>()?;
         let mut model = None;
-        for (done, item) in self.items.iter().enumerate() {
-            self.workshop.stage(&shown, done, self.items.len());
-            if let Some(drafts) = journal.get(&stage, &item.key)? {
-                all.push(drafts);
+        for batch in self.workshop.batches(self.items, count, writing) {
+            self.workshop.stage(&shown, all.iter().flatten().count(), self.items.len());
+            if batch.iter().all(|&place| all[place].is_some()) {
                 continue;
             }
             self.workshop.go_on()?;
@@ -141,15 +142,18 @@ impl Trial<'_, '_> {
                 Some(model) => model,
                 none => none.insert(self.workshop.model(system.adapter)?),
             };
-            let first = self.seed(item);
-            let seeds = (first..first + count).collect();
-            let asked = system.asked(item, done, seeds);
-            let drafts = self.workshop.write(model, &[asked], writing)?;
-            let drafts: Vec<Drafted> = drafts.into_iter().flatten().collect();
-            journal.keep(&stage, &item.key, &drafts)?;
-            all.push(drafts);
+            let asked = |&place: &usize| {
+                let first = self.seed(self.items[place]);
+                system.asked(self.items[place], place, (first..first + count).collect())
+            };
+            let asked: Vec<Asked<'_>> = batch.iter().map(asked).collect();
+            let drafts = self.workshop.write(model, &asked, writing)?;
+            for (place, drafts) in batch.into_iter().zip(drafts) {
+                journal.keep(&stage, &self.items[place].key, &drafts)?;
+                all[place] = Some(drafts);
+            }
         }
-        Ok(all)
+        Ok(all.into_iter().flatten().collect())
     }
 
     /// The figures of a draft of each item.

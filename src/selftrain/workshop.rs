@@ -268,6 +268,21 @@ impl Workshop<'_> {
         Ok(written)
     }
 
+    /// The places of `items` in batches of which, with so many drafts of each item, a batch keeps all
+    /// slots busy. They depend on nothing else, since what a draft becomes depends on what is written
+    /// beside it, in the last bits.
+    #[must_use]
+    pub fn batches(&self, items: &[&Item], drafts: u32, writing: Writing) -> Vec<Vec<usize>> {
+        let slots = self.config.sample.drafts_at_once;
+        // Twice as many: where one ends, another begins.
+        let size = (2 * slots).div_ceil(drafts.max(1)).max(1) as usize;
+        let mut groups: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (place, item) in items.iter().enumerate() {
+            groups.entry(self.request(item, writing).answer_tokens).or_default().push(place);
+        }
+        groups.values().flat_map(|group| group.chunks(size).map(<[usize]>::to_vec)).collect()
+    }
+
     /// Drafts of prompts that are already made.
     ///
     /// # Errors
