@@ -82,7 +82,8 @@ fn shared_prompt(name: &str, file: &Path, model: &Model, rounds: usize) {
         let (mut ours, mut bare, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..rounds {
             let seeds = (0..n_drafts as u32).map(|seed| seed + 100 * round as u32).collect();
-            let (rate, lengths) = decoding_rate(model, &Order { prompt: &prompt, seeds });
+            let (rate, lengths) =
+                decoding_rate(model, &Order { prompt: &prompt, notes: None, seeds });
             let bare_rate = run_bare(file, &lengths);
             ours.push(rate);
             bare.push(bare_rate);
@@ -178,7 +179,7 @@ fn refilling(name: &str, model: &Model) {
         MIXED_PROMPTS.iter().map(|&tokens| prompt_for(task, model, tokens)).collect();
     let seeds: Vec<u32> = (0..MIXED_DRAFTS as u32).collect();
     let orders: Vec<Order<'_>> =
-        prompts.iter().map(|prompt| Order { prompt, seeds: seeds.clone() }).collect();
+        prompts.iter().map(|prompt| Order { prompt, notes: None, seeds: seeds.clone() }).collect();
     let request = Request { answer_tokens: MIXED_TOKENS, ..request() };
     let (drafts, refilled) = write_all(model, &request, &orders, MIXED_DRAFTS);
     let tokens: usize = drafts.iter().map(|draft| draft.usage.answer_tokens).sum();
@@ -201,7 +202,7 @@ fn refilling(name: &str, model: &Model) {
 /// How many drafts are other ones because they were written beside others.
 fn slots(name: &str, model: &Model) {
     let prompt = prompt(model, PROMPT_TOKENS);
-    let orders = [Order { prompt: &prompt, seeds: (0..16).collect() }];
+    let orders = [Order { prompt: &prompt, notes: None, seeds: (0..16).collect() }];
     for cache in [CacheType::F16, CacheType::F32] {
         let request = Request { cache, ..request() };
         let (alone, _) = write_all(model, &request, &orders, 1);

@@ -298,6 +298,12 @@ impl Config {
         self.train.check()?;
         self.eval.check()?;
         self.retrieve.check()?;
+        range(
+            !self.eval.aspects || !self.retrieve.embedder.is_empty(),
+            "eval.aspects",
+            &self.eval.aspects,
+            "false without retrieve.embedder",
+        )?;
         let ingest = &self.ingest;
         range(
             (16..=4096).contains(&ingest.chunk_tokens),

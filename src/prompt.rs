@@ -79,17 +79,6 @@ impl Prompt {
     pub fn lead(&self) -> &str {
         self.opening.lines().last().unwrap_or_default()
     }
-
-    /// The prompt for the answer alone, after notes that were taken before: text as the first phase
-    /// gives it, which begins with [`Self::lead`].
-    #[must_use]
-    pub fn after(mut self, notes: &str) -> Self {
-        if let Some(marker) = self.marker.take() {
-            let rest = notes.strip_prefix(self.lead()).unwrap_or(notes);
-            self.opening = format!("{}{rest}{marker}", self.opening);
-        }
-        self
-    }
 }
 
 /// Something that did not fit the context.
@@ -304,16 +293,6 @@ mod tests {
         assert!(
             user.contains("<passage date=\"2020-01-02\" title=\"About best\">\none\n</passage>")
         );
-    }
-
-    #[test]
-    fn after_notes_only_the_answer_is_left_to_write() {
-        let prompt = assemble_with(&[hit("best", "one")], 1000).unwrap();
-        let marker = prompt.marker.clone().unwrap();
-        let after = prompt.after("- Tone: dry\n- Sentences: short");
-        assert!(after.opening.ends_with(&format!("\n- Tone: dry\n- Sentences: short{marker}")));
-        assert_eq!(after.opening.matches("- Tone:").count(), 1);
-        assert_eq!(after.marker, None);
     }
 
     #[test]

@@ -121,7 +121,8 @@ pub(super) enum Command {
         restpg-edge feedback --user me --file sent.txt\n  \
         restpg-edge feedback --user me --draft 5c01aa9e --reject\n\n\
         The last word counts. A draft that was accepted, or the text that it became, is as good an \
-        example of your writing as there is: request and text together.")]
+        example of your writing as there is: request and text together. What is much like a draft of \
+        no use is never learned from.")]
     Feedback(FeedbackArguments),
     /// The drafts that were kept: list, show, remove
     #[command(after_help = "Examples:\n  \
@@ -129,7 +130,9 @@ pub(super) enum Command {
         restpg-edge drafts show --user me 5c01aa9e\n  \
         restpg-edge drafts remove --user me --all\n\n\
         `generate` keeps what it writes in the profile, encrypted: those that \
-        something was said of, and as many others as [generate] drafts_kept says. A draft goes with the documents that it was written from.")]
+        something was said of, and as many others as [generate] drafts_kept says. A draft goes with the documents that it \
+        was written from. What something was said of may have been learned from: removing it removes \
+        the run of training too, not the adapters that came of it.")]
     Drafts {
         #[command(subcommand)]
         command: DraftsCommand,

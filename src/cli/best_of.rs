@@ -121,7 +121,7 @@ impl BestOf<'_> {
     ) -> Result<Vec<Draft>, Error> {
         let slots = Slots::of(&self.context.config.sample, self.model, self.request.cache);
         let n_drafts = seeds.len() as u64;
-        let orders = [Order { prompt, seeds }];
+        let orders = [Order { prompt, notes: None, seeds }];
         let clock = Clock { started: self.context.started, timings };
         let mut on_event = |_: DraftId, event: Event<'_>| match event {
             Event::Reading { done, total } => {

@@ -60,11 +60,15 @@ pub(super) fn run(context: &Context, command: DraftsCommand) -> Result<Option<Ex
         DraftsCommand::Show { user, draft } => show(context, &user, draft.as_deref())?,
         DraftsCommand::Remove { user, all, drafts } => {
             let chosen = if all { None } else { Some(drafts.as_slice()) };
-            let removed = profile::open(context, &user)?.remove_drafts(chosen)?;
+            let (removed, runs) = profile::open(context, &user)?.remove_drafts(chosen)?;
             if context.output.json {
-                context.output.object(&json!({"user": user, "removed": removed}))?;
+                let said = json!({"user": user, "removed": removed, "runs": runs});
+                context.output.object(&said)?;
             } else {
                 context.output.note(&format!("{removed} drafts removed"));
+                if runs > 0 {
+                    context.output.note("a run of training knew some of them, and went too");
+                }
             }
         }
     }

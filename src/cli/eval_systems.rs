@@ -37,6 +37,8 @@ enum SystemsError {
     OtherSettings { path: PathBuf },
     #[error("{user:?} has no training run that came so far")]
     NoRun { user: String },
+    #[error("the last run of {user:?} was made by another version of this program")]
+    OtherVersion { user: String },
     #[error("{name} is not the model any more that the run was made with")]
     OtherModel { name: String },
     #[error("{name} is no system of this comparison")]
@@ -58,6 +60,7 @@ impl Explain for SystemsError {
             Self::OtherSettings { .. } => "other_settings",
             Self::NoRun { .. } => "no_such_run",
             Self::OtherModel { .. } => "other_models",
+            Self::OtherVersion { .. } => "other_version",
             Self::NoEmbedder { .. } => "no_embedder",
             Self::NoSystem { .. } | Self::NotFitted | Self::JudgeOfReward { .. } => "usage",
             Self::Write { .. } => "cannot_write",
@@ -71,7 +74,7 @@ impl Explain for SystemsError {
             | Self::NoSystem { .. }
             | Self::NotFitted
             | Self::JudgeOfReward { .. } => Exit::Usage,
-            Self::OtherModel { .. } => Exit::Failed,
+            Self::OtherModel { .. } | Self::OtherVersion { .. } => Exit::Failed,
             Self::NoRun { .. } | Self::NoEmbedder { .. } => Exit::NotFound,
             Self::Write { .. } => Exit::Failed,
         }
@@ -85,6 +88,9 @@ impl Explain for SystemsError {
             Self::OtherSettings { .. } => {
                 Some("Give the same ones, or another folder with --output.".into())
             }
+            Self::OtherVersion { user } => {
+                Some(format!("`restpg-edge train --user {user:?}` trains again."))
+            }
             Self::NoRun { user } => Some(format!("`restpg-edge train --user {user:?}` makes one.")),
             Self::OtherModel { .. } => Some("Train again, or pull the model that it was.".into()),
             Self::NoSystem { .. } | Self::NotFitted => {
@@ -93,9 +99,6 @@ impl Explain for SystemsError {
             }
             Self::JudgeOfReward { .. } => {
                 Some("Name another model in [eval] judge: one that no reward used.".into())
-            }
-            Self::NoEmbedder { name } if name.is_empty() => {
-                Some("Name one in [retrieve] embedder, or leave [eval] aspects out.".into())
             }
             Self::NoEmbedder { name } => Some(format!("`restpg-edge model pull {name}`")),
             Self::Write { .. } => None,
@@ -136,7 +139,8 @@ fn of_user(mut context: Context, user: &str, arguments: &EvalArguments) -> Resul
     let mut store = profile::open(&context, user)?;
     let no_run = || SystemsError::NoRun { user: user.to_owned() };
     let run = store.runs()?.pop().ok_or_else(no_run)?;
-    let settings: Config = serde_json::from_value(run.settings).map_err(|_| no_run())?;
+    let other_version = |_| SystemsError::OtherVersion { user: user.to_owned() };
+    let settings: Config = serde_json::from_value(run.settings).map_err(other_version)?;
     let eval = std::mem::replace(&mut context.config, settings).eval;
     context.config.eval = eval;
     let mut journal = Journal::new(&mut store, run.id);

@@ -318,7 +318,6 @@ pub(super) struct Begun {
     documents: Vec<String>,
     pub(super) style: Option<StyleProfile>,
     /// Drafts that the person has rejected.
-    #[serde(default)]
     rejected: Vec<String>,
     pub(super) files: BTreeMap<String, String>,
     /// Whether the adapter that is in use writes notes first; `None` without one.

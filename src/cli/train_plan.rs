@@ -19,7 +19,7 @@ use crate::lora::{
     Projection, WeightType,
 };
 use crate::profile::ProfileStore;
-use crate::selftrain::{Origin, Pair, Pairs, WhyDropped};
+use crate::selftrain::{Origin, Pair, Pairs, WhyDropped, batch_size};
 use crate::tune::measure;
 
 /// Instructions and tags around passages and request.
@@ -165,12 +165,15 @@ fn stages(context: &Context, pairs: &Pairs) -> Result<Vec<Stage>, Error> {
     };
     let file = ModelFile::open(&base)?;
     let checked = gguf::check(&file)?;
+    let samples = config.train.samples.max(1);
+    let slots = config.sample.drafts_at_once;
+    let at_once = slots.min(batch_size(slots, samples) as u32 * samples);
+    // Those that are written belong to so many prompts, and one more is being read.
+    let prompts = at_once.div_ceil(samples) + 1;
+    let tokens = prompts as usize * sizes.prompt + at_once as usize * (sizes.notes + sizes.output);
     let room = Room {
-        tokens: u32::try_from(
-            sizes.prompt + config.train.samples as usize * (sizes.notes + sizes.output),
-        )
-        .unwrap_or(u32::MAX),
-        sequences: config.train.samples.min(config.sample.drafts_at_once) + 1,
+        tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
+        sequences: at_once + 1,
         batch_tokens: config.model.batch_tokens,
         cache: CacheType::named(&config.model.cache_type).unwrap_or_default(),
     };

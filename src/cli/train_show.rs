@@ -201,7 +201,11 @@ fn drafts_of(
         output.line(&format!("\nnotes\n{}", visible_lines(text)))?;
     }
     for sample in samples {
-        let chosen = if sample.is_chosen { ", learned from" } else { "" };
+        let chosen = match (sample.is_chosen, sample.was_rejected) {
+            (true, _) => ", learned from",
+            (false, true) => ", like a draft that was rejected",
+            (false, false) => "",
+        };
         let parts = serde_json::to_string(&sample.parts).unwrap_or_default();
         output.line(&format!("\nreward {:.3}{chosen}  {parts}", sample.reward))?;
         let (notes, answer) = (&sample.draft.reasoning, &sample.draft.answer);

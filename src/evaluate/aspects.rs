@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::generate::Order;
-use crate::llama::{Message, Model, Role};
+use crate::llama::{Message, Model, Role, Sampling};
 use crate::metrics::{cosine, words};
 use crate::prompt::{Prompt, defuse};
 use crate::retrieve::Embed;
@@ -71,7 +71,8 @@ impl<'a> AspectJudge<'a> {
         Self { model, embedder, known: RefCell::new(HashMap::new()) }
     }
 
-    /// The points of `answer` beside those of what the person wrote for `item`.
+    /// The points of `answer` beside those of what the person wrote for `item`; `None` where the
+    /// model finds none in that.
     ///
     /// # Errors
     /// [`crate::selftrain::TrainError::Stopped`] or a model's.
@@ -80,7 +81,7 @@ impl<'a> AspectJudge<'a> {
         workshop: &Workshop<'_>,
         item: &Item,
         answer: &str,
-    ) -> Result<Aspects, Error> {
+    ) -> Result<Option<Aspects>, Error> {
         let known = self.known.borrow().get(&item.key).cloned();
         let of_person = match known {
             Some(points) => points,
@@ -90,6 +91,9 @@ impl<'a> AspectJudge<'a> {
                 points
             }
         };
+        if of_person.is_empty() {
+            return Ok(None);
+        }
         let of_draft = self.points(workshop, answer)?;
         let vectors = |points: &[String]| -> Result<Vec<Vec<f32>>, Error> {
             let texts: Vec<&str> = points.iter().map(String::as_str).collect();
@@ -100,7 +104,7 @@ impl<'a> AspectJudge<'a> {
             .iter()
             .map(|person| drafts.iter().map(|draft| cosine(person, draft)).collect())
             .collect();
-        Ok(matched(&of_person, &of_draft, &likeness))
+        Ok(Some(matched(&of_person, &of_draft, &likeness)))
     }
 
     fn points(&self, workshop: &Workshop<'_>, text: &str) -> Result<Vec<String>, Error> {
@@ -108,11 +112,14 @@ impl<'a> AspectJudge<'a> {
             return Ok(Vec::new());
         }
         let prompt = prompt(text);
-        let request = workshop.bare_request(POINTS_TOKENS, 0.0, 1.0);
-        let order = Order { prompt: &prompt, seeds: vec![0] };
+        let mut request = workshop.bare_request(POINTS_TOKENS, 0.0, 1.0);
+        // A list is the same whatever the systems that are tried sample with.
+        request.sampling =
+            Sampling { repeat_penalty: 1.0, dry_multiplier: 0.0, ..request.sampling };
+        let order = Order { prompt: &prompt, notes: None, seeds: vec![0] };
         let drafts = workshop.sample(self.model, &request, &[order])?;
-        let listed = drafts.into_iter().flatten().next().unwrap_or_default().answer;
-        Ok(points(&listed))
+        let listed = drafts.into_iter().flatten().next().unwrap_or_default();
+        Ok(points(&listed.answer, listed.cut_off))
     }
 }
 
@@ -131,19 +138,31 @@ fn prompt(text: &str) -> Prompt {
     }
 }
 
-/// The points of a list, each once.
-fn points(list: &str) -> Vec<String> {
-    let is_mark =
-        |char: char| char.is_whitespace() || char.is_ascii_digit() || "-*•.)".contains(char);
+/// The points of a list, each once; without the last of several where the list was cut off.
+fn points(list: &str, cut_off: bool) -> Vec<String> {
+    let mut lines: Vec<&str> = list.lines().collect();
+    if cut_off && lines.len() > 1 {
+        lines.pop();
+    }
     let mut points: Vec<String> = Vec::new();
-    for line in list.lines() {
-        let point = line.trim_start_matches(is_mark).trim_end().to_owned();
+    for line in lines {
+        let point = unmarked(line).to_owned();
         if words(&point).len() >= POINT_WORDS_MIN && !points.contains(&point) {
             points.push(point);
         }
     }
     points.truncate(POINTS_MAX);
     points
+}
+
+/// A line without its bullet, or its number with a dot or a bracket.
+fn unmarked(line: &str) -> &str {
+    let line = line.trim().trim_start_matches(['-', '*', '•']).trim_start();
+    let rest = line.trim_start_matches(|char: char| char.is_ascii_digit());
+    match rest.strip_prefix(['.', ')']) {
+        Some(point) if rest.len() < line.len() => point.trim_start(),
+        _ => line,
+    }
 }
 
 /// The points of both sides by how alike they are: a row for each of the person's.
@@ -188,10 +207,11 @@ mod tests {
 
     #[test]
     fn a_list_is_read_with_any_marks_and_without_repetitions() {
-        let list =
-            " the shed door\n2. who has the key\n* who has the key\n- \nso\n- the meeting moves";
-        assert_eq!(points(list), ["the shed door", "who has the key", "the meeting moves"]);
-        assert!(points("").is_empty());
+        let list = " the shed door\n2. who has the key\n* who has the key\n- \nso\n- 3 chairs are";
+        assert_eq!(points(list, false), ["the shed door", "who has the key", "3 chairs are"]);
+        assert_eq!(points(list, true), ["the shed door", "who has the key"]);
+        assert_eq!(points("the shed", true), ["the shed"]);
+        assert!(points("", true).is_empty());
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Scorer<'_> {
                 scores.judge_likeliest = grade.map(|grade| grade.likeliest);
             }
             let aspects = self.aspects.map(|it| it.aspects(workshop, item, &draft.answer));
-            scores.aspects = aspects.transpose()?;
+            scores.aspects = aspects.transpose()?.flatten();
             all.push(scores);
         }
         Ok(all)

@@ -9,8 +9,8 @@ use super::scores::{Scorer, Scores};
 use crate::error::{Error, Explain};
 use crate::reward::{Parts, copied, style_score};
 use crate::selftrain::{
-    Drafted, FITTED, Grader, HELD_OUT, Harvest, Item, Journal, NOTHING, Notes, Rounds, SFT,
-    SFT_WITH_NOTES, System, Trial, Workshop, round_name, write_notes,
+    Drafted, FITTED, Grader, HELD_OUT, Harvest, Item, Journal, NOTHING, Notes, Progress, Rounds,
+    SFT, SFT_WITH_NOTES, System, Trial, Workshop, round_name, write_notes,
 };
 use crate::statistics::mean;
 
@@ -31,7 +31,8 @@ pub enum Variant {
     Sft,
     /// With passages and notes, fitted to people's texts with notes.
     SftReasoning,
-    /// The same after notes by a model that has seen the text: what better notes could be worth.
+    /// The same after notes by a model that has seen the text, its own where those were not good:
+    /// what better notes could be worth.
     SftInformed,
     /// With passages, trained on its own drafts.
     RestEm,
@@ -249,7 +250,8 @@ pub struct Requests<'i> {
     pub misled: &'i [Item],
 }
 
-/// Tries `systems` on the requests; with `best_of` above 1 each also as the best of so many drafts.
+/// Tries `systems` on the requests; with `best_of` above 1 each but the controls also as the best of so
+/// many drafts.
 ///
 /// # Errors
 /// A model's or the store's.
@@ -280,6 +282,11 @@ pub fn try_systems(
         let is_informed = variant == Variant::SftInformed && fitted.sft_reasoning.is_some();
         let informed =
             if is_informed { write_notes(workshop, journal, &listed)? } else { Vec::new() };
+        if is_informed {
+            let good = informed.iter().filter(|notes| notes.text.is_some()).count();
+            let text = format!("good notes on {good} of {} texts that are tried", listed.len());
+            (workshop.tell)(Progress::Note(text));
+        }
         let system = variant.system(fitted, &informed).filter(|_| !items.is_empty());
         let Some(system) = system else { continue };
         let stage = if variant == Variant::RestPgMisled { MISLED } else { HELD_OUT };

@@ -34,6 +34,8 @@ pub(super) struct Outline<'a> {
     pub(super) lead: &'a str,
     /// What parts reasoning from answer; `None` where there is no reasoning.
     pub(super) marker: Option<&'a [Token]>,
+    /// The reasoning where it is given, and its tokens after `lead`.
+    pub(super) given: Option<(&'a str, &'a [Token])>,
     pub(super) reasoning_tokens_max: usize,
     pub(super) answer_tokens_max: usize,
 }
@@ -59,8 +61,16 @@ pub(super) async fn write(
     let mut usage = Usage { prompt_tokens: decoder.len(), ..Usage::default() };
     let mut reasoning = String::new();
     if let Some(marker) = outline.marker {
-        let tokens_max = outline.reasoning_tokens_max;
-        reasoning = reasoning::write(&mut decoder, outline.lead, tokens_max, marker, &tell).await;
+        reasoning = match outline.given {
+            Some((notes, tokens)) => {
+                decoder.rewrite(decoder.len(), &[tokens, marker].concat());
+                notes.to_owned()
+            }
+            None => {
+                let tokens_max = outline.reasoning_tokens_max;
+                reasoning::write(&mut decoder, outline.lead, tokens_max, marker, &tell).await
+            }
+        };
         tell.event(Event::ReasoningDone(&reasoning));
         usage.reasoning_tokens = decoder.len() - usage.prompt_tokens;
     }

@@ -65,6 +65,9 @@ pub struct Request<'a> {
 pub struct Order<'a> {
     /// The prompt.
     pub prompt: &'a Prompt,
+    /// The reasoning, where it is given and only the answer is to be written: a text as the first
+    /// phase gives it.
+    pub notes: Option<&'a str>,
     /// A draft each.
     pub seeds: Vec<u32>,
 }
@@ -311,7 +314,7 @@ pub fn write(
 ) -> Result<Draft, GenerateError> {
     on_event(Event::Prompt(prompt));
     let seed = request.sampling.seed;
-    let orders = [Order { prompt, seeds: vec![seed] }];
+    let orders = [Order { prompt, notes: None, seeds: vec![seed] }];
     let slots = Slots { drafts_max: 1, tokens_max: 0 };
     let mut on_event = |_: DraftId, event: Event<'_>| on_event(event);
     let clock = Clock { started, timings };
@@ -350,10 +353,13 @@ pub fn sample(
 ) -> Result<Vec<Vec<Option<Draft>>>, GenerateError> {
     let marker = |order: &Order<'_>| order.prompt.marker.as_deref().map(|it| model.tokenize(it));
     let markers: Vec<Option<Vec<Token>>> = orders.iter().map(marker).collect();
+    let given: Vec<Option<Vec<Token>>> = orders.iter().map(|order| given(model, order)).collect();
     let work: Vec<Work> = orders
         .iter()
-        .zip(&markers)
-        .map(|(order, marker)| work(model, request, order, marker.as_deref()))
+        .zip(markers.iter().zip(&given))
+        .map(|(order, (marker, given))| {
+            work(model, request, order, marker.as_deref(), given.as_deref())
+        })
         .collect();
     let session = model.session(room(&work, slots, request), request.threads)?;
     let sink: RefCell<&mut OnEvent<'_>> = RefCell::new(on_event);
@@ -367,6 +373,7 @@ pub fn sample(
             let outline = Outline {
                 lead: orders[id.prompt].prompt.lead(),
                 marker: markers[id.prompt].as_deref(),
+                given: orders[id.prompt].notes.zip(given[id.prompt].as_deref()),
                 reasoning_tokens_max: request.reasoning_tokens as usize,
                 answer_tokens_max: request.answer_tokens as usize,
             };
@@ -420,10 +427,23 @@ fn finished(written: Written, seed: u32, clock: Clock) -> Draft {
     }
 }
 
+/// The tokens of the reasoning that is given, after what the prompt ends with.
+fn given(model: &Model, order: &Order<'_>) -> Option<Vec<Token>> {
+    let notes = order.notes?;
+    let rest = notes.strip_prefix(order.prompt.lead()).unwrap_or(notes);
+    Some(model.tokenize(rest))
+}
+
 /// The tokens of an order's prompt, and what each of its drafts may take.
-fn work(model: &Model, request: &Request<'_>, order: &Order<'_>, marker: Option<&[Token]>) -> Work {
-    let reasoning_tokens =
-        marker.map_or(0, |marker| request.reasoning_tokens as usize + marker.len());
+fn work(
+    model: &Model,
+    request: &Request<'_>,
+    order: &Order<'_>,
+    marker: Option<&[Token]>,
+    given: Option<&[Token]>,
+) -> Work {
+    let notes = given.map_or(request.reasoning_tokens as usize, <[Token]>::len);
+    let reasoning_tokens = marker.map_or(0, |marker| notes + marker.len());
     Work {
         prompt: model.render(&order.prompt.messages, &order.prompt.opening),
         draft_tokens_max: reasoning_tokens + request.answer_tokens as usize,

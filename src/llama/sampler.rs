@@ -37,12 +37,13 @@ pub struct Sampling {
 /// What DRY subtracts from a score for each further token of a run that comes again is multiplied by
 /// this: the value that llama.cpp and others ship.
 pub(super) const DRY_BASE: f32 = 1.75;
-/// A shorter run may come again for nothing: names and set phrases do.
+/// A run of so many tokens may come again for nothing, as names and set phrases do: what follows it
+/// may not.
 pub(super) const DRY_RUN_TOKENS: i32 = 3;
 /// Tokens in which a run is looked for: those of one answer.
 pub(super) const DRY_WINDOW_TOKENS: i32 = 1024;
-/// Only tokens that would lengthen a run are lowered: there are never many at once.
-const DRY_LOWERED_MAX: usize = 64;
+/// Tokens that may be lowered at once: a run of three does not come more often in such a window.
+const DRY_LOWERED_MAX: usize = DRY_WINDOW_TOKENS as usize / (DRY_RUN_TOKENS as usize + 1);
 
 /// A chain of samplers with its memory of recent tokens and its random state.
 #[derive(Debug)]
@@ -81,8 +82,9 @@ impl Sampler {
             chain.push(LlamaSampler::temp(sampling.temperature));
             chain.push(LlamaSampler::dist(sampling.seed));
         }
-        // A penalty only ever lowers a score, and only those of recent tokens: whatever is among
-        // the k best afterwards was among the k + window best before.
+        // A penalty only ever lowers scores, one for each recent token at most, and DRY those of what
+        // followed the run that was written last: whatever is among the k best afterwards was among
+        // the k and as many more best before.
         let candidates_max = match top_k {
             0 => vocabulary_size,
             k => (k as usize)

@@ -165,13 +165,16 @@ impl ProfileStore {
         if changed == 0 { Err(self.no_such_draft(Some(id))) } else { Ok(()) }
     }
 
-    /// Removes the drafts with these ids, or all of them; how many went. Runs of training go with one
-    /// that something was said of.
+    /// Removes the drafts with these ids, or all of them, and with those that something was said of
+    /// the runs of training, which may have learned from them; how many drafts and runs went.
     ///
     /// # Errors
     /// [`ProfileError::NoSuchDraft`], [`ProfileError::Busy`] or [`ProfileError::Database`]; then
     /// nothing has changed.
-    pub fn remove_drafts(&mut self, ids: Option<&[String]>) -> Result<usize, ProfileError> {
+    pub fn remove_drafts(
+        &mut self,
+        ids: Option<&[String]>,
+    ) -> Result<(usize, usize), ProfileError> {
         if let Some(ids) = ids {
             for id in ids {
                 self.draft(Some(id))?;
@@ -187,11 +190,8 @@ impl ProfileStore {
                 ids.iter().map(|id| statement.execute([id])).sum()
             };
             let learned = remove("verdict IS NOT NULL")?;
-            // A run of training knows those.
-            if learned > 0 {
-                transaction.execute("DELETE FROM run", [])?;
-            }
-            Ok(learned + remove("TRUE")?)
+            let runs = if learned > 0 { transaction.execute("DELETE FROM run", [])? } else { 0 };
+            Ok((learned + remove("TRUE")?, runs))
         })
     }
 
@@ -388,7 +388,7 @@ mod tests {
         store.begin_run("00", &serde_json::json!({}), &[], &[]).unwrap();
         store.remove_drafts(Some(&[untold])).unwrap();
         assert_eq!(store.runs().unwrap().len(), 1);
-        store.remove_drafts(Some(&[told])).unwrap();
+        assert_eq!(store.remove_drafts(Some(&[told])).unwrap(), (1, 1));
         assert!(store.runs().unwrap().is_empty());
     }
 
@@ -399,9 +399,9 @@ mod tests {
         let mistaken = store.remove_drafts(Some(&[a.clone(), "nothing".into()]));
         assert!(matches!(mistaken.unwrap_err(), ProfileError::NoSuchDraft { .. }));
         assert_eq!(answers(&store), ["b", "a"]);
-        assert_eq!(store.remove_drafts(Some(&[a])).unwrap(), 1);
+        assert_eq!(store.remove_drafts(Some(&[a])).unwrap(), (1, 0));
         assert_eq!(store.draft(None).unwrap().id, b);
-        assert_eq!(store.remove_drafts(None).unwrap(), 1);
+        assert_eq!(store.remove_drafts(None).unwrap(), (1, 0));
         assert!(matches!(store.draft(None).unwrap_err(), ProfileError::NoSuchDraft { .. }));
     }
 }

@@ -121,7 +121,7 @@ pub enum ProfileError {
         /// The user.
         user: String,
     },
-    /// A run of training has gone, with a document that it learned from or by hand.
+    /// A run of training has gone, with a document or a draft that it learned from or by hand.
     #[error("the training run of user {user:?} has been removed meanwhile")]
     NoSuchRun {
         /// The user.

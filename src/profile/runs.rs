@@ -2,8 +2,8 @@
 //! of the profile.
 //!
 //! A piece is kept in one transaction, so that a run that was killed goes on after the last whole
-//! one. What a run holds is derived from documents, and goes when one of them goes. This file does
-//! not know what the pieces are.
+//! one. What a run holds is derived from documents, and from drafts that something was said of, and
+//! goes when one of them goes. This file does not know what the pieces are.
 
 use std::fs::{File, OpenOptions, TryLockError};
 
@@ -129,7 +129,7 @@ impl ProfileStore {
     /// Keeps what a piece of work came to, instead of what was kept of it before.
     ///
     /// # Errors
-    /// [`ProfileError::NoSuchRun`] where the run has gone with one of its documents,
+    /// [`ProfileError::NoSuchRun`] where the run has gone with something that it learned from,
     /// [`ProfileError::Busy`] or [`ProfileError::Database`].
     pub fn keep_unit(&mut self, place: Place<'_>, content: &[u8]) -> Result<(), ProfileError> {
         self.require_file()?;

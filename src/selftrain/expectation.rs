@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::grading::Grader;
+use super::overlap::leaked;
 use super::workshop::{Asked, Drafted, Workshop, Writing};
-use super::{Item, Journal, Overlaps};
+use super::{Item, Journal};
 use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::llama::Model;
@@ -20,6 +21,7 @@ use crate::reward::Parts;
 
 /// Of the runs of words of a draft, the share that makes it another version of a rejected one.
 const REJECTED_SHARE: f64 = 0.5;
+const RUN_WORDS: usize = 6;
 
 /// A draft with what it is worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,7 +86,6 @@ pub fn expectation(
         let model = workshop.model(Some(adapter))?;
         let judge = workshop.judge_model()?;
         let mut grader = Grader::new(workshop, judge.as_ref());
-        let rejected = Overlaps::of(workshop.rejected.iter().map(String::as_str));
         for batch in workshop.batches(items, workshop.config.train.samples, writing) {
             let done = all.iter().flatten().count();
             workshop.stage("sampling drafts", done, items.len());
@@ -98,8 +99,7 @@ pub fn expectation(
             for (place, drafts) in batch.into_iter().zip(drafts) {
                 let mut samples = graded(workshop, &mut grader, items[place], drafts)?;
                 for sample in &mut samples {
-                    let like = rejected.related(&sample.draft.answer, REJECTED_SHARE);
-                    sample.was_rejected = !like.is_empty();
+                    sample.was_rejected = was_rejected(&sample.draft.answer, workshop.rejected);
                 }
                 choose(&mut samples, &workshop.config.train);
                 journal.keep(&stage, &items[place].key, &samples)?;
@@ -114,6 +114,10 @@ pub fn expectation(
 #[must_use]
 pub fn stage(round: u32, reasoning: bool) -> String {
     format!("samples {}{round}", if reasoning { "" } else { "plain " })
+}
+
+fn was_rejected(answer: &str, rejected: &[String]) -> bool {
+    rejected.iter().any(|other| leaked(answer, other, [], RUN_WORDS) >= REJECTED_SHARE)
 }
 
 fn writing(settings: &TrainConfig, reasoning: bool) -> Writing {
@@ -260,6 +264,18 @@ mod tests {
         let mut rejected = sample("a", 0.9);
         rejected.was_rejected = true;
         assert_eq!(chosen(vec![rejected, sample("b", 0.7), sample("c", 0.1)], &settings()), ["b"]);
+    }
+
+    #[test]
+    fn a_version_of_a_rejected_draft_is_one_and_what_shares_its_greeting_is_not() {
+        let rejected =
+            ["Dear all, many thanks for the work that you did on the old shed.".to_owned()];
+        let version = "Dear all, many thanks for the work that you did on the old barn!";
+        assert!(was_rejected(version, &rejected));
+        let other = "Dear all, many thanks for the cakes; there is none left, and the key hangs by \
+                     the gate again where you will find it.";
+        assert!(!was_rejected(other, &rejected));
+        assert!(!was_rejected("", &rejected));
     }
 
     #[test]

@@ -44,4 +44,4 @@ pub use rounds::{
 };
 pub use scrub::scrub;
 pub use trial::{HELD_OUT, System, Trial};
-pub use workshop::{Asked, Drafted, Progress, Workshop, Writing};
+pub use workshop::{Asked, Drafted, Progress, Workshop, Writing, batch_size};

@@ -97,7 +97,8 @@ fn write(workshop: &Workshop<'_>, model: &Model, item: &Item) -> Result<Notes, E
     let mut notes = Notes { text: None, tries: 0, faults: Vec::new() };
     while notes.tries < settings.reasoning_tries && notes.text.is_none() {
         let seeds = vec![settings.seed.wrapping_add(notes.tries)];
-        let drafts = workshop.sample(model, &request, &[Order { prompt: &prompt, seeds }])?;
+        let order = Order { prompt: &prompt, notes: None, seeds };
+        let drafts = workshop.sample(model, &request, &[order])?;
         let text = drafts.into_iter().flatten().next().unwrap_or_default().reasoning;
         notes.tries += 1;
         match fault(&text, item, f64::from(settings.leak_max)) {

@@ -61,7 +61,7 @@ fn write(workshop: &Workshop<'_>, model: &Model, pair: &Pair) -> Result<Option<S
     let request = request(workshop);
     for attempt in 0..settings.reasoning_tries {
         let seeds = vec![settings.seed.wrapping_add(attempt)];
-        let order = Order { prompt: &prompt, seeds };
+        let order = Order { prompt: &prompt, notes: None, seeds };
         let drafts = workshop.sample(model, &request, &[order])?;
         let written = drafts.into_iter().flatten().next().unwrap_or_default();
         let line = written.answer.lines().next().unwrap_or_default();

@@ -24,7 +24,8 @@ pub struct System<'s> {
     pub reasoning: bool,
     /// Whether passages are shown.
     pub has_passages: bool,
-    /// The notes for each request, where the model is not to take its own.
+    /// The notes for each request, where the model is not to take its own; it does where they have no
+    /// text.
     pub notes: Option<&'s [Notes]>,
 }
 

@@ -238,14 +238,8 @@ impl Workshop<'_> {
     ) -> Result<Vec<Vec<Drafted>>, Error> {
         let prompts: Vec<Prompt> = all
             .iter()
-            .map(|asked| {
-                let prompt = self.prompt(model, asked.item, writing)?;
-                Ok(match asked.notes {
-                    Some(notes) => prompt.after(notes),
-                    None => prompt,
-                })
-            })
-            .collect::<Result<_, Error>>()?;
+            .map(|asked| self.prompt(model, asked.item, writing))
+            .collect::<Result<_, _>>()?;
         // Kinds of text have bounds of their own: those with the same are written together.
         let mut groups: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         for (place, asked) in all.iter().enumerate() {
@@ -253,34 +247,25 @@ impl Workshop<'_> {
         }
         let mut written: Vec<Vec<Drafted>> = vec![Vec::new(); all.len()];
         for places in groups.into_values() {
-            let order =
-                |&place: &usize| Order { prompt: &prompts[place], seeds: all[place].seeds.clone() };
+            let order = |&place: &usize| {
+                let Asked { notes, ref seeds, .. } = all[place];
+                Order { prompt: &prompts[place], notes, seeds: seeds.clone() }
+            };
             let group: Vec<Order<'_>> = places.iter().map(order).collect();
             let request = self.request(all[places[0]].item, writing);
             let drafts = self.sample(model, &request, &group)?;
-            for (place, mut drafts) in places.into_iter().zip(drafts) {
-                if let Some(notes) = all[place].notes {
-                    drafts.iter_mut().for_each(|draft| draft.reasoning = notes.to_owned());
-                }
-                written[place] = drafts;
-            }
+            places.into_iter().zip(drafts).for_each(|(place, drafts)| written[place] = drafts);
         }
         Ok(written)
     }
 
     /// The places of `items` in batches of which, with so many drafts of each item, a batch keeps all
-    /// slots busy. They depend on nothing else, since what a draft becomes depends on what is written
-    /// beside it, in the last bits.
+    /// slots busy; kinds of text with bounds of their own are apart.
     #[must_use]
     pub fn batches(&self, items: &[&Item], drafts: u32, writing: Writing) -> Vec<Vec<usize>> {
-        let slots = self.config.sample.drafts_at_once;
-        // Twice as many: where one ends, another begins.
-        let size = (2 * slots).div_ceil(drafts.max(1)).max(1) as usize;
-        let mut groups: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-        for (place, item) in items.iter().enumerate() {
-            groups.entry(self.request(item, writing).answer_tokens).or_default().push(place);
-        }
-        groups.values().flat_map(|group| group.chunks(size).map(<[usize]>::to_vec)).collect()
+        let bounds = items.iter().map(|item| self.request(item, writing).answer_tokens);
+        let bounds: Vec<u32> = bounds.collect();
+        batches(&bounds, batch_size(self.config.sample.drafts_at_once, drafts))
     }
 
     /// Drafts of prompts that are already made.
@@ -309,5 +294,35 @@ impl Workshop<'_> {
         };
         let of_order = |drafts: Vec<Option<Draft>>| drafts.into_iter().flatten().map(drafted);
         Ok(written.into_iter().map(|drafts| of_order(drafts).collect()).collect())
+    }
+}
+
+/// Requests of which, with `drafts` of each, `slots` are busy and something waits for the first
+/// that is free.
+#[must_use]
+pub fn batch_size(slots: u32, drafts: u32) -> usize {
+    (2 * slots).div_ceil(drafts.max(1)).max(1) as usize
+}
+
+/// The places of `bounds` by what stands there, in batches of `size`: the same whenever they are
+/// made, since what a draft becomes depends, in the last bits, on what is written beside it.
+fn batches(bounds: &[u32], size: usize) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (place, &bound) in bounds.iter().enumerate() {
+        groups.entry(bound).or_default().push(place);
+    }
+    groups.values().flat_map(|group| group.chunks(size).map(<[usize]>::to_vec)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_keeps_the_slots_busy_and_has_one_bound() {
+        assert_eq!((batch_size(16, 8), batch_size(16, 5), batch_size(4, 64)), (4, 7, 1));
+        let bounds = [320, 640, 320, 320, 640, 320];
+        assert_eq!(batches(&bounds, 3), [vec![0, 2, 3], vec![5], vec![1, 4]]);
+        assert!(batches(&[], 3).is_empty());
     }
 }

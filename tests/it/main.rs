@@ -78,6 +78,7 @@ mod real;
 mod retrieval;
 mod sampling;
 mod support;
+mod systems;
 mod tidy;
 mod tiny;
 mod training;

@@ -157,7 +157,7 @@ fn endless_home() -> Home {
     let file = home.write("big.gguf", &endless.to_bytes());
     home.run(["model", "pull", file.to_str().unwrap(), "--name", "big"]).exits(0);
     let config = "[model]\nname = \"big\"\nthreads = 1\ncontext_tokens = 0\n\
-                  [generate]\nrepeat_penalty = 1.0\n";
+                  [generate]\nrepeat_penalty = 1.0\ndry_multiplier = 0.0\n";
     home.write("config.toml", config.as_bytes());
     home
 }

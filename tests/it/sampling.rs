@@ -3,6 +3,7 @@
 //! All in 32 bits, where batches of other sizes round so little that hardly a draw depends on it.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -72,7 +73,10 @@ fn prompts() -> [Prompt; 4] {
 
 fn orders(prompts: &[Prompt], drafts: u32) -> Vec<Order<'_>> {
     let seeds = |first: u32| (first..first + drafts).collect();
-    (0..).zip(prompts).map(|(index, prompt)| Order { prompt, seeds: seeds(index * 100) }).collect()
+    (0..)
+        .zip(prompts)
+        .map(|(index, prompt)| Order { prompt, notes: None, seeds: seeds(index * 100) })
+        .collect()
 }
 
 fn run(model: &Model, orders: &[Order<'_>], slots: Slots, batch_tokens: u32) -> Vec<Vec<Draft>> {
@@ -160,7 +164,7 @@ fn a_draft_may_write_before_it_asks() {
     appended.opening.push_str("\n\n<passage>\n");
     let prompts = [plain, marked, appended];
     let orders: Vec<Order<'_>> =
-        prompts.iter().map(|prompt| Order { prompt, seeds: vec![7, 8, 9] }).collect();
+        prompts.iter().map(|prompt| Order { prompt, notes: None, seeds: vec![7, 8, 9] }).collect();
     let clock = Clock { started: Instant::now(), timings: Timings::default() };
     let never = AtomicBool::new(false);
     let request = Request { reasoning_tokens: 0, ..request(512) };
@@ -224,4 +228,53 @@ fn an_interrupt_ends_what_runs_and_begins_nothing_more() {
         assert!(draft.interrupted && draft.usage.answer_tokens < 100, "{draft:?}");
     }
     assert!(drafts.last().unwrap().is_none());
+}
+
+/// Notes that are given stand where the model's own would: what is written after them is the same.
+#[test]
+fn after_given_notes_only_the_answer_is_written() {
+    let home = Home::new();
+    let model = model(&home, &tiny::llama().with_context(4096));
+    let prompt = prompt("a note about the kettle", Some("\n\n<passage>\n"));
+    let notes = "- the shed door is mended\n- come on saturday";
+    let seeds = vec![1, 2];
+    let given = [Order { prompt: &prompt, notes: Some(notes), seeds: seeds.clone() }];
+    let found = run(&model, &given, ROOMY, 512);
+    // The same as a prompt that ends with them.
+    let opening = format!("{notes}\n\n<passage>\n");
+    let whole = Prompt { opening, marker: None, ..prompt.clone() };
+    let expected = run(&model, &[Order { prompt: &whole, notes: None, seeds }], ROOMY, 512);
+    for (found, expected) in found[0].iter().zip(&expected[0]) {
+        assert_eq!(found.reasoning, notes);
+        assert_eq!(found.answer, expected.answer);
+        assert!(found.usage.reasoning_tokens > 0 && expected.usage.reasoning_tokens == 0);
+    }
+}
+
+/// The model says one thing for ever; told not to repeat itself, it comes to something else.
+#[test]
+fn what_comes_again_and_again_is_made_hard_to_say() {
+    let home = Home::new();
+    let model = model(&home, &tiny::always(3).with_context(4096));
+    let run_of = |dry_multiplier: f32| {
+        let sampling = Sampling {
+            temperature: 0.0,
+            repeat_penalty: 1.0,
+            dry_multiplier,
+            ..request(512).sampling
+        };
+        let mut sampler = model.sampler(&sampling);
+        let mut logits = vec![0.0; model.vocabulary_size()];
+        logits[3] = 100.0;
+        (0..40)
+            .take_while(|_| {
+                let token = sampler.sample(&logits, &HashSet::new()).unwrap();
+                sampler.accept(token);
+                token.0 == 3
+            })
+            .count()
+    };
+    assert_eq!(run_of(0.0), 40);
+    // 0.8 x 1.75^n exceeds 100 for a run that is nine tokens longer than what may come again.
+    assert_eq!(run_of(0.8), 13);
 }

@@ -15,6 +15,7 @@ use crate::tiny;
 const SETTINGS: &str = "[model]\nname = \"roomy\"\nthreads = 1\n\
     [retrieve]\nk = 2\n\
     [generate]\nreasoning_tokens = 24\nanswer_tokens = 72\n\
+    [sample]\ndrafts_at_once = 4\n\
     [train]\nrounds = 2\nsamples = 4\nwords_min = 5\nrank = 2\nepochs = 2\nreward_min = 0.0\n\
     learning_rate = 0.01\nstop_early = false\nreasoning_tries = 1\n";
 const NOTES: usize = 12;
@@ -217,6 +218,34 @@ fn secrets_are_not_learned() {
     for secret in ["4711", "hunter2", "abcd-1234"] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
+}
+
+/// A model that always says the same: once the person has rejected that, it is known for it.
+#[test]
+fn what_is_like_a_rejected_draft_is_known_for_it() {
+    let home = home();
+    let token = tiny::llama().tokens().iter().position(|token| token == b"~").unwrap();
+    let mut model = tiny::always(token).with_context(4096);
+    // A word: one long one would have no runs of words.
+    model.tokens()[token] = "Ġab".as_bytes().to_vec();
+    let model = home.write("same.gguf", &model.to_bytes());
+    home.run(["model", "pull", model.to_str().unwrap(), "--name", "same"]).exits(0);
+    home.write("config.toml", SETTINGS.replace("\"roomy\"", "\"same\"").as_bytes());
+    let rejected = |home: &Home| -> Vec<Value> {
+        let arguments = ["train", "--user", "me", "--rounds", "1", "--samples", "2", "--anew"];
+        home.run(arguments).exits(0);
+        let requests = shown(home, &["--round", "1"])["requests"].as_array().unwrap().clone();
+        let drafts = requests.iter().flat_map(|it| it["drafts"].as_array().unwrap().clone());
+        drafts.map(|draft| draft["was_rejected"].clone()).collect()
+    };
+    let before = rejected(&home);
+    assert!(!before.is_empty() && before.iter().all(|it| it == false), "{before:?}");
+    home.run(["generate", "--user", "me", "--no-reasoning", "the kettle"]).exits(0);
+    home.run(["feedback", "--user", "me", "--reject"]).exits(0);
+    let after = rejected(&home);
+    assert!(after.len() == before.len() && after.iter().all(|it| it == true), "{after:?}");
+    home.run(["drafts", "remove", "--user", "me", "--all"]).exits(0).says(&["a run of training"]);
+    home.run(["train", "show", "--user", "me"]).exits(3);
 }
 
 /// What comes in while a run is under way changes nothing of it.

@@ -1,0 +1,114 @@
+//! `eval --dataset … --output` on a tiny model with random weights: its figures mean nothing, but who is
+//! compared, on what, and that it goes on where it was stopped do not depend on them.
+
+use std::fs;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::Home;
+use crate::tiny;
+
+const SETTINGS: &str = "[model]\nname = \"roomy\"\nthreads = 1\n\
+    [retrieve]\nk = 2\nembedder = \"\"\n\
+    [generate]\nreasoning_tokens = 24\nanswer_tokens = 72\n\
+    [train]\nrounds = 1\nsamples = 3\nwords_min = 3\nrank = 2\nepochs = 1\nreward_min = 0.0\n\
+    learning_rate = 0.01\nreasoning_tries = 2\nnice = 0\non_battery = \"go-on\"\n\
+    [eval]\ntrain_queries = 8\ntest_queries = 3\nbest_of = 2\n";
+const SYSTEMS: [&str; 9] = [
+    "base",
+    "retrieval",
+    "reasoning",
+    "sft",
+    "sft-reasoning",
+    "sft-informed",
+    "rest-em",
+    "rest-pg",
+    "rest-pg-misled",
+];
+
+/// Nine people who write free texts, in words that nobody else has.
+fn home() -> (Home, String) {
+    let home = Home::new();
+    let model = home.write("roomy.gguf", &tiny::llama().with_context(4096).to_bytes());
+    home.run(["model", "pull", model.to_str().unwrap(), "--name", "roomy"]).exits(0);
+    home.write("config.toml", SETTINGS.as_bytes());
+    let mut dice = fastrand::Rng::with_seed(5);
+    let mut words = |count: usize| -> String {
+        let word = |_| -> String { (0..5).map(|_| dice.lowercase()).collect() };
+        (0..count).map(word).collect::<Vec<String>>().join(" ")
+    };
+    let mut rows = String::new();
+    for person in 0..9 {
+        let profile: Vec<Value> = (0..4)
+            .map(|n| json!({"id": format!("{person}.{n}"), "title": words(2), "text": words(9)}))
+            .collect();
+        let queries: Vec<Value> = (0..2)
+            .map(|n| json!({"id": format!("q{person}.{n}"), "input": words(3), "output": words(6)}))
+            .collect();
+        let user = format!("p{person}");
+        let row = json!({"user": user, "task": "free", "profile": profile, "queries": queries});
+        rows.push_str(&format!("{row}\n"));
+    }
+    let people = home.write("people.jsonl", rows.as_bytes()).to_str().unwrap().to_owned();
+    (home, people)
+}
+
+#[test]
+fn all_systems_are_tried_on_the_same_requests_of_other_people() {
+    let (home, people) = home();
+    let output = home.path().join("results");
+    let folder = output.to_str().unwrap();
+    let arguments = ["eval", "--dataset", &people, "--output", folder];
+    // Stopped in the middle, it goes on.
+    let mut child = home.command(arguments).stderr(Stdio::null()).spawn().unwrap();
+    thread::sleep(Duration::from_millis(300));
+    let pid = rustix::process::Pid::from_child(&child);
+    // It may be done already.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+    assert!(matches!(child.wait().unwrap().code(), Some(0 | 130)));
+    home.run(arguments).exits(0).says(&["good notes on"]);
+    let table = fs::read_to_string(output.join("report.md")).unwrap();
+    let all: Value =
+        serde_json::from_slice(&fs::read(output.join("report.json")).unwrap()).unwrap();
+    let cases = all["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 3);
+    let learned_from: Vec<&str> = cases.iter().map(|case| case["key"].as_str().unwrap()).collect();
+    for case in cases {
+        let tried = case["systems"].as_object().unwrap();
+        for system in SYSTEMS {
+            assert!(tried.contains_key(system), "{system}: {learned_from:?}");
+            let reasons = ["reasoning", "sft-reasoning", "sft-informed", "rest-pg"];
+            let notes = tried[system]["draft"]["reasoning"].as_str().unwrap();
+            let is_reasoned = reasons.contains(&system) || system == "rest-pg-misled";
+            assert_eq!(notes.starts_with("- Tone:"), is_reasoned, "{system}: {notes:?}");
+        }
+        assert!(tried.contains_key("rest-pg, best of 2"));
+        assert!(!tried.contains_key("sft-informed, best of 2"), "a control is no system");
+    }
+    for system in SYSTEMS {
+        assert!(table.contains(&format!("| {system} |")), "{table}");
+        assert!(output.join(format!("predictions/{system}-free.json")).exists());
+    }
+    // Done, it says the same again.
+    home.run(arguments).exits(0);
+    assert_eq!(fs::read_to_string(output.join("report.md")).unwrap(), table);
+    home.write("config.toml", SETTINGS.replace("rank = 2", "rank = 4").as_bytes());
+    home.run(arguments).exits(2).says(&["begun with other settings"]);
+}
+
+#[test]
+fn points_are_compared_only_with_who_can() {
+    let (home, people) = home();
+    let output = home.path().join("results");
+    let arguments = ["eval", "--dataset", &people, "--output", output.to_str().unwrap()];
+    for more in ["aspects = true\n", "judge = \"roomy\"\naspects = true\n"] {
+        home.write("config.toml", format!("{SETTINGS}{more}").as_bytes());
+        home.run(arguments).exits(2).says(&["eval.aspects"]);
+    }
+    let settings = SETTINGS.replace("embedder = \"\"", "embedder = \"all-minilm-l6-v2\"");
+    home.write("config.toml", format!("{settings}judge = \"roomy\"\naspects = true\n").as_bytes());
+    home.run(arguments).exits(3).says(&["all-minilm-l6-v2", "model pull"]);
+}
