@@ -73,7 +73,27 @@ pub struct Prompt {
     pub tokens: usize,
 }
 
+/// The tags around a text that something is asked about.
+const TEXT_TAGS: [&str; 2] = ["<text>", "</text>"];
+
 impl Prompt {
+    /// Asks something about `text`; the model's turn begins with `opening`.
+    #[must_use]
+    pub fn about(text: &str, system: &str, instruction: &str, opening: &str) -> Self {
+        let user = format!("<text>\n{}\n</text>\n\n{instruction}", defuse(text, &TEXT_TAGS));
+        Self {
+            messages: vec![
+                Message { role: Role::System, text: system.to_owned() },
+                Message { role: Role::User, text: user },
+            ],
+            opening: opening.to_owned(),
+            marker: None,
+            passages_used: 0,
+            truncated: Vec::new(),
+            tokens: 0,
+        }
+    }
+
     /// The last line of the opening: the beginning of the first point of the reasoning.
     #[must_use]
     pub fn lead(&self) -> &str {

@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::generate::Order;
-use crate::llama::{Message, Model, Role, Sampling};
+use crate::llama::{Model, Sampling};
 use crate::metrics::{cosine, words};
-use crate::prompt::{Prompt, defuse};
+use crate::prompt::Prompt;
 use crate::retrieve::Embed;
 use crate::selftrain::{Item, Workshop};
 use crate::statistics::mean;
@@ -23,7 +23,6 @@ const SYSTEM: &str = "You list the points that a text makes.";
 const INSTRUCTION: &str = "List the points that this text makes, in its order: a line each, in a few \
      words, six at most.";
 const OPENING: &str = "-";
-const TAGS: [&str; 2] = ["<text>", "</text>"];
 const POINTS_MAX: usize = 6;
 const POINTS_TOKENS: u32 = 120;
 const POINT_WORDS_MIN: usize = 2;
@@ -111,7 +110,7 @@ impl<'a> AspectJudge<'a> {
         if text.trim().is_empty() {
             return Ok(Vec::new());
         }
-        let prompt = prompt(text);
+        let prompt = Prompt::about(text.trim(), SYSTEM, INSTRUCTION, OPENING);
         let mut request = workshop.bare_request(POINTS_TOKENS, 0.0, 1.0);
         // A list is the same whatever the systems that are tried sample with.
         request.sampling =
@@ -120,21 +119,6 @@ impl<'a> AspectJudge<'a> {
         let drafts = workshop.sample(self.model, &request, &[order])?;
         let listed = drafts.into_iter().flatten().next().unwrap_or_default();
         Ok(points(&listed.answer, listed.cut_off))
-    }
-}
-
-fn prompt(text: &str) -> Prompt {
-    let user = format!("<text>\n{}\n</text>\n\n{INSTRUCTION}", defuse(text.trim(), &TAGS));
-    Prompt {
-        messages: vec![
-            Message { role: Role::System, text: SYSTEM.to_owned() },
-            Message { role: Role::User, text: user },
-        ],
-        opening: OPENING.to_owned(),
-        marker: None,
-        passages_used: 0,
-        truncated: Vec::new(),
-        tokens: 0,
     }
 }
 

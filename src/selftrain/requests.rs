@@ -9,15 +9,14 @@ use super::workshop::Workshop;
 use super::{Journal, Pair};
 use crate::error::Error;
 use crate::generate::{Order, Request};
-use crate::llama::{Message, Model, Role};
-use crate::prompt::{Prompt, defuse};
+use crate::llama::Model;
+use crate::prompt::Prompt;
 
 const STAGE: &str = "request";
 const SYSTEM: &str = "You say in one line what a text was asked for.";
 const INSTRUCTION: &str = "Say in one line what its writer was asked to write: the kind of text, for \
      whom, and about what. Say nothing of how it is written, and do not quote it.";
 const OPENING: &str = "Write";
-const TAGS: [&str; 2] = ["<text>", "</text>"];
 const REQUEST_TOKENS: u32 = 40;
 /// Words of the text that the model is shown: it is about what it begins with.
 const WORDS_SHOWN: usize = 250;
@@ -76,18 +75,7 @@ fn write(workshop: &Workshop<'_>, model: &Model, pair: &Pair) -> Result<Option<S
 
 fn prompt(text: &str) -> Prompt {
     let shown: String = text.split_inclusive(char::is_whitespace).take(WORDS_SHOWN).collect();
-    let user = format!("<text>\n{}\n</text>\n\n{INSTRUCTION}", defuse(shown.trim(), &TAGS));
-    Prompt {
-        messages: vec![
-            Message { role: Role::System, text: SYSTEM.to_owned() },
-            Message { role: Role::User, text: user },
-        ],
-        opening: OPENING.to_owned(),
-        marker: None,
-        passages_used: 0,
-        truncated: Vec::new(),
-        tokens: 0,
-    }
+    Prompt::about(shown.trim(), SYSTEM, INSTRUCTION, OPENING)
 }
 
 fn request(workshop: &Workshop<'_>) -> Request<'static> {
