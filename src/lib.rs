@@ -17,9 +17,9 @@
 //! - [`retrieve`]: passages for a request
 //! - [`embedding`]: the embedding model of the settings
 //! - [`task`]: kinds of text
+//! - [`metrics`]: how near a text comes to another, or to a person's style
 //! - [`prompt`]: request and passages into messages that fit
 //! - [`generate`]: reasoning, then answer, as events
-//! - [`metrics`]: how near a text comes to another, or to a person's style
 //! - [`reward`]: how good an answer is
 //! - [`statistics`]: means with their intervals
 //! - [`perplexity`]: how well a model predicts a text
@@ -48,9 +48,9 @@ pub mod ingest;
 pub mod retrieve;
 pub mod embedding;
 pub mod task;
+pub mod metrics;
 pub mod prompt;
 pub mod generate;
-pub mod metrics;
 pub mod reward;
 pub mod statistics;
 pub mod perplexity;

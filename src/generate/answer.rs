@@ -8,7 +8,9 @@ use super::decoder::{Banned, Decoder};
 use super::draft::Tell;
 use super::stream::{StopFilter, Utf8Stream};
 use crate::llama::Token;
-use crate::prompt::{CLOSING_TAG, INSTRUCTION, LAYOUT_TEXTS, OPENING_PLAN, OPENING_PROFILE};
+use crate::prompt::{
+    CLOSING_TAG, FIRST_POINT, INSTRUCTION, LAYOUT_TEXTS, OPENING_PLAN, OPENING_PROFILE,
+};
 
 /// How often a model that begins with something that is no answer is set back.
 const RETRIES_MAX: usize = 8;
@@ -71,14 +73,12 @@ fn stops(template_texts: &[String], reasoning: &str) -> Vec<String> {
     let mut stops: Vec<String> = LAYOUT_TEXTS.iter().map(ToString::to_string).collect();
     stops.extend(template_texts.iter().cloned());
     let mut lines = vec![INSTRUCTION];
-    for opening in [OPENING_PROFILE, OPENING_PLAN] {
-        lines.extend(opening.lines().take(1));
-    }
+    lines.extend([OPENING_PROFILE, OPENING_PLAN]);
     let points = reasoning.lines().map(without_bullet);
     lines.extend(points.filter(|point| point.len() >= ECHO_BYTES_MIN));
     if !reasoning.is_empty() {
         // The label of the first note, however short the note is.
-        lines.extend(OPENING_PROFILE.lines().last().map(without_bullet));
+        lines.push(without_bullet(FIRST_POINT));
     }
     for line in lines {
         let bullets = ["", "- ", "* ", "• "].map(str::to_owned).into_iter();

@@ -22,7 +22,7 @@ use crate::config::SampleConfig;
 use crate::error::{Exit, Explain};
 use crate::llama::{CacheType, LlamaError, Message, Model, Room, Sampling, Token};
 use crate::profile::{Hit, Prefixes, ProfileError, ProfileStore};
-use crate::prompt::{self, Measure, Parts, Prompt, PromptError};
+use crate::prompt::{self, Measure, Parts, Prompt, PromptError, own_notes};
 use crate::task::Task;
 
 use draft::{OnEvent, Outline, Tell, Written};
@@ -430,8 +430,7 @@ fn finished(written: Written, seed: u32, clock: Clock) -> Draft {
 /// The tokens of the reasoning that is given, after what the prompt ends with.
 fn given(model: &Model, order: &Order<'_>) -> Option<Vec<Token>> {
     let notes = order.notes?;
-    let rest = notes.strip_prefix(order.prompt.lead()).unwrap_or(notes);
-    Some(model.tokenize(rest))
+    Some(model.tokenize(own_notes(notes)))
 }
 
 /// The tokens of an order's prompt, and what each of its drafts may take.

@@ -10,8 +10,8 @@ use crate::prompt::LAYOUT_TEXTS;
 const POINTS_MAX: usize = 6;
 const BULLETS: [char; 4] = ['-', '*', '•', '+'];
 
-/// Writes the reasoning after the opening phrase, whose last line, `lead`, begins the first point,
-/// and appends the marker. Returns the points as text, each on a line that begins with a bullet.
+/// Writes the reasoning after the opening phrase and `lead`, which ends with the beginning of the first
+/// point of the model's own, and appends the marker. Returns the points as text, each on a line that begins with a bullet.
 pub(super) async fn write(
     decoder: &mut Decoder<'_>,
     lead: &str,
@@ -27,7 +27,7 @@ pub(super) async fn write(
     let mut told = 0;
     let kept = loop {
         if tokens.len() >= tokens_max || decoder.interrupted() {
-            break without_unfinished_point(&text);
+            break without_unfinished_point(&text, lead);
         }
         // A list without a first point is no list: the model may not end before it.
         let is_list = has_a_point(&text[lead.len()..]);
@@ -96,10 +96,10 @@ fn is_point(line: &str) -> bool {
 }
 
 /// The text without a last point that was cut off by the budget, where there are whole ones.
-fn without_unfinished_point(text: &str) -> &str {
+fn without_unfinished_point<'t>(text: &'t str, lead: &str) -> &'t str {
     // A line end says that the point before it is whole.
-    match text.rfind('\n') {
-        Some(end) => text[..end].trim_end(),
+    match text[lead.len()..].rfind('\n') {
+        Some(end) => text[..lead.len() + end].trim_end(),
         None => text.trim_end(),
     }
 }
@@ -183,8 +183,8 @@ mod tests {
 
     #[test]
     fn a_point_cut_by_the_budget_is_dropped_unless_it_is_the_only_one() {
-        assert_eq!(without_unfinished_point("- one\n- tw"), "- one");
-        assert_eq!(without_unfinished_point("- on"), "- on");
-        assert_eq!(without_unfinished_point("- one\n- two\n"), "- one\n- two");
+        assert_eq!(without_unfinished_point("- one\n- tw", "-"), "- one");
+        assert_eq!(without_unfinished_point("- on", "-"), "- on");
+        assert_eq!(without_unfinished_point("- one\n- two\n", "-"), "- one\n- two");
     }
 }

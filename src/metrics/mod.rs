@@ -15,7 +15,7 @@ mod words;
 pub use chrf::chrf;
 pub use meteor::meteor;
 pub use rouge::{Overlap, Rouge, rouge};
-pub use style::StyleProfile;
+pub use style::{StyleProfile, is_function_word};
 pub use words::words;
 
 /// Words of `text` for each word of `reference`; 0 where the reference has none.

@@ -140,6 +140,12 @@ pub struct StyleProfile {
     groups: [Vec<(f64, f64)>; N_GROUPS],
 }
 
+/// Whether an English word in lower case says nothing by itself.
+#[must_use]
+pub fn is_function_word(word: &str) -> bool {
+    FUNCTION_WORDS.binary_search(&word).is_ok()
+}
+
 impl StyleProfile {
     /// The profile of the person who wrote `documents`; `None` where there is not a word.
     #[must_use]

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::generate::{self, Order, Request};
 use crate::llama::Model;
 use crate::metrics::words;
-use crate::prompt::{INSTRUCTION, Prompt, defuse};
+use crate::prompt::{INSTRUCTION, Prompt, defuse, own_notes};
 use crate::reward::copied;
 
 /// The stage of the journal that has the notes.
@@ -21,9 +21,8 @@ pub const NOTES: &str = "notes";
 const TAGS: [&str; 2] = ["<written>", "</written>"];
 const SEEN: &str = "This is what the writer of the passages wrote for the request:\n\n<written>\n";
 const AFTER: &str = "\n</written>\n\nTake short notes on the writer of the passages, a line each: tone, \
-     length of the sentences, favourite words and phrases, background and interests. Note what \
-     helps to write such a text, and only what the passages show. Do not mention the text that was \
-     written, and do not quote it.";
+     background and interests. Note what helps to write such a text, and only what the passages \
+     show. Do not mention the text that was written, and do not quote it.";
 const RUN_WORDS: usize = 4;
 const WORDS_MIN: usize = 4;
 /// Of the notes, what may be taken from the passages or the request in runs of words.
@@ -126,9 +125,8 @@ fn prompt(model: &Model, item: &Item, request: &Request<'_>) -> Result<Prompt, E
 
 /// What is wrong with `notes` for `item`.
 fn fault(notes: &str, item: &Item, leak_max: f64) -> Option<Fault> {
-    // The first words are the runtime's own.
-    let own = notes.split_once(':').map_or(notes, |(_, own)| own);
-    if words(own).len() < WORDS_MIN {
+    let notes = own_notes(notes);
+    if words(notes).len() < WORDS_MIN {
         return Some(Fault::Empty);
     }
     let shown = || item.passage_texts().chain([item.request.as_str()]);
@@ -183,7 +181,8 @@ mod tests {
             text: "The shed door is mended at last, for the third time.".into(),
             ..Hit::default()
         });
-        let notes = "- Tone: warm and dry\n- Cares for sheds: the shed door is mended at last";
+        let notes = "- Tone: warm and dry, with a joke where nobody expects one\n- Cares for sheds: the \
+             shed door is mended at last";
         assert_eq!(fault(notes, &item, 0.1), None);
     }
 }

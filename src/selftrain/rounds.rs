@@ -220,15 +220,20 @@ impl<'r, 'a> Rounds<'r, 'a> {
         current: &[u8],
     ) -> Result<(Vec<u8>, Harvest), Error> {
         let Self { workshop, split, reasoning } = self;
-        let samples = expectation(workshop, journal, &split.learned, round, *reasoning, current)?;
-        let harvest = harvest(&samples);
+        // What tells when to stop is made as what is learned is.
+        let items: Vec<&Item> = split.learned.iter().chain(&split.validation).copied().collect();
+        let mut learned = expectation(workshop, journal, &items, round, *reasoning, current)?;
+        let validation = learned.split_off(split.learned.len());
+        let harvest = harvest(&learned);
         (workshop.tell)(Progress::Note(described(round, &harvest)));
-        let lessons = self.lessons(notes, &samples);
-        if lessons.is_empty() {
+        let learned = self.lessons(&split.learned, &notes.learned, &learned);
+        if learned.is_empty() {
             return Err(NOTHING.into());
         }
+        let validation = self.lessons(&split.validation, &notes.validation, &validation);
         let name = round_name(round, *reasoning);
-        Ok((self.fit(journal, &name, notes, &lessons, *reasoning)?, harvest))
+        let lessons = Lessons { learned: &learned, validation: &validation, reasoning: *reasoning };
+        Ok((maximization(workshop, journal, &name, lessons)?, harvest))
     }
 
     /// Notes for everything that is learned.
@@ -270,46 +275,35 @@ impl<'r, 'a> Rounds<'r, 'a> {
         notes: &AllNotes,
         reasoning: bool,
     ) -> Result<Vec<u8>, Error> {
-        let lessons = gold(&self.split.learned, &notes.learned, reasoning, 1.0);
-        self.fit(journal, name, notes, &lessons, reasoning)
-    }
-
-    fn fit(
-        &self,
-        journal: &mut Journal<'_>,
-        name: &str,
-        notes: &AllNotes,
-        learned: &[Lesson<'_>],
-        reasoning: bool,
-    ) -> Result<Vec<u8>, Error> {
-        let validation = gold(&self.split.validation, &notes.validation, reasoning, 1.0);
-        let lessons = Lessons { learned, validation: &validation, reasoning };
+        let learned = gold(&self.split.learned, &notes.learned, reasoning);
+        let validation = gold(&self.split.validation, &notes.validation, reasoning);
+        let lessons = Lessons { learned: &learned, validation: &validation, reasoning };
         maximization(self.workshop, journal, name, lessons)
     }
 
     /// The chosen drafts by their rewards, and the person's own texts beside them.
-    fn lessons<'s>(&'s self, notes: &'s AllNotes, samples: &'s [Vec<Sample>]) -> Vec<Lesson<'s>>
-    where
-        'r: 's,
-    {
+    fn lessons<'s>(
+        &self,
+        items: &[&'s Item],
+        notes: &'s [Notes],
+        samples: &'s [Vec<Sample>],
+    ) -> Vec<Lesson<'s>> {
         let gold_weight = self.workshop.config.train.gold_weight;
-        let learned = self.split.learned.iter().zip(&notes.learned).zip(samples);
-        learned
-            .filter_map(|((item, notes), samples)| {
-                let chosen = samples.iter().filter(|sample| sample.is_chosen);
-                let mut wanted: Vec<Wanted<'_>> = chosen
-                    .map(|sample| Wanted {
-                        reasoning: self.reasoning.then_some(sample.draft.reasoning.as_str()),
-                        text: &sample.draft.answer,
-                        weight: sample.weight as f32,
-                    })
-                    .collect();
-                wanted.extend(
-                    own(item, notes, self.reasoning, gold_weight).filter(|it| it.weight > 0.0),
-                );
-                (!wanted.is_empty()).then_some(Lesson { item, wanted })
-            })
-            .collect()
+        let all = items.iter().zip(notes).zip(samples);
+        all.filter_map(|((item, notes), samples)| {
+            let chosen = samples.iter().filter(|sample| sample.is_chosen);
+            let mut wanted: Vec<Wanted<'_>> = chosen
+                .map(|sample| Wanted {
+                    reasoning: self.reasoning.then_some(sample.draft.reasoning.as_str()),
+                    text: &sample.draft.answer,
+                    weight: sample.weight as f32,
+                })
+                .collect();
+            wanted
+                .extend(own(item, notes, self.reasoning, gold_weight).filter(|it| it.weight > 0.0));
+            (!wanted.is_empty()).then_some(Lesson { item, wanted })
+        })
+        .collect()
     }
 
     fn verdict(
@@ -390,14 +384,9 @@ impl<'r, 'a> Rounds<'r, 'a> {
 }
 
 /// The person's own texts as lessons; with notes first, only those that have good ones.
-fn gold<'s>(
-    items: &[&'s Item],
-    notes: &'s [Notes],
-    reasoning: bool,
-    weight: f32,
-) -> Vec<Lesson<'s>> {
+fn gold<'s>(items: &[&'s Item], notes: &'s [Notes], reasoning: bool) -> Vec<Lesson<'s>> {
     let of = |(item, notes): (&&'s Item, &'s Notes)| {
-        let wanted: Vec<Wanted<'s>> = own(item, notes, reasoning, weight).collect();
+        let wanted: Vec<Wanted<'s>> = own(item, notes, reasoning, 1.0).collect();
         (!wanted.is_empty()).then_some(Lesson { item, wanted })
     };
     items.iter().zip(notes).filter_map(of).collect()
@@ -454,10 +443,10 @@ mod tests {
             faults: Vec::new(),
         };
         let notes = [notes(Some("- Tone: dry")), notes(None)];
-        let with = gold(&items, &notes, true, 1.0);
+        let with = gold(&items, &notes, true);
         assert_eq!(with.len(), 1);
         assert_eq!(with[0].wanted[0].reasoning, Some("- Tone: dry"));
-        let without = gold(&items, &notes, false, 1.0);
+        let without = gold(&items, &notes, false);
         assert_eq!(without.len(), 2);
         assert_eq!(without[0].wanted[0].reasoning, None);
     }

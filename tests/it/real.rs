@@ -50,7 +50,8 @@ fn check(draft: &Value, model: &str, task: &str) {
     let reasoning = draft["reasoning"].as_str().unwrap();
     let context = format!("{model}, {task}: {draft:#}");
     assert!(!answer.trim().is_empty(), "{context}");
-    let first_point = reasoning.strip_prefix("- Tone:").expect(&context);
+    assert!(reasoning.starts_with("- Length: about "), "{context}");
+    let (_, first_point) = reasoning.split_once("\n- Tone:").expect(&context);
     assert!(first_point.contains(char::is_alphanumeric), "{context}");
     assert!(!answer.contains(reasoning), "{context}");
     for mark in MARKS {

@@ -7,7 +7,11 @@
 //! that were tried, real people's true texts are most likely after this one, and the closing tag
 //! ends an answer even where the model knows no end of turn.
 //!
+//! What can be counted of the person's habits the runtime notes itself, before the model's own notes.
+//!
 //! This module never loads a model: it is told how to measure.
+
+mod habits;
 
 use serde::Serialize;
 
@@ -17,9 +21,11 @@ use crate::profile::Hit;
 use crate::task::Task;
 
 /// What the reasoning begins with where there are passages to reason about.
-pub const OPENING_PROFILE: &str = "Notes on the writer of these passages:\n- Tone:";
+pub const OPENING_PROFILE: &str = "Notes on the writer of these passages:";
 /// What the reasoning begins with where there are none.
-pub const OPENING_PLAN: &str = "Notes on this text:\n- Tone:";
+pub const OPENING_PLAN: &str = "Notes on this text:";
+/// The beginning of the first point that the model makes.
+pub const FIRST_POINT: &str = "- Tone:";
 /// Texts of the layout that an answer must not contain: where a model writes one, its answer is
 /// over.
 pub const LAYOUT_TEXTS: [&str; 4] = ["<passage", CLOSING_TAG, "<request>", "</request>"];
@@ -35,10 +41,10 @@ const SYSTEM: &str = "You write in the voice of the person whose passages you ar
 const SYSTEM_NO_PROFILE: &str = "You write what you are asked for.";
 /// How the instruction to reason begins; a model that repeats it does not answer.
 pub const INSTRUCTION: &str = "First take short notes on";
-const REASON_PROFILE: &str = "First take short notes on the writer of the passages, a line each: tone, \
-     length of the sentences, favourite words and phrases, background and interests, as far as \
-     they matter for this text. Then write it as that writer would, in new words.";
-const REASON_PLAN: &str = "First take short notes on what this text needs, a line each: tone, length, \
+const REASON_PROFILE: &str = "First take short notes on the writer of the passages, a line each: length, \
+     favourite words, tone, background and interests, as far as they matter for this text. Then \
+     write it as that writer would, in new words.";
+const REASON_PLAN: &str = "First take short notes on what this text needs, a line each: length, tone, \
      what to say. Then write it.";
 const NO_REASON: &str = "Write it as the writer of the passages would, in new words.";
 const NO_REASON_NO_PROFILE: &str = "Write the text itself, and nothing else.";
@@ -94,11 +100,18 @@ impl Prompt {
         }
     }
 
-    /// The last line of the opening: the beginning of the first point of the reasoning.
+    /// What the opening has of the reasoning: the notes on habits, and the beginning of the model's
+    /// first point.
     #[must_use]
     pub fn lead(&self) -> &str {
-        self.opening.lines().last().unwrap_or_default()
+        self.opening.split_once('\n').map_or("", |(_, lead)| lead)
     }
+}
+
+/// What the model itself noted, where `notes` begin with what the opening has of them.
+#[must_use]
+pub fn own_notes(notes: &str) -> &str {
+    notes.split_once(FIRST_POINT).map_or(notes, |(_, own)| own)
 }
 
 /// Something that did not fit the context.
@@ -179,13 +192,14 @@ pub fn assemble(
     let answer_tag = answer_tag(parts.request);
     let marker = parts.reasoning.then(|| format!("\n\n{answer_tag}"));
     let budget = budget.saturating_sub(marker.as_deref().map_or(0, |text| measure.text(text)));
+    let habits = habits::habits(parts.request, parts.passages);
     let mut used = parts.passages.len();
     loop {
         let passages = &parts.passages[..used];
         let messages = messages(parts, passages);
         let opening = match (parts.reasoning, passages.is_empty()) {
-            (true, false) => OPENING_PROFILE.to_owned(),
-            (true, true) => OPENING_PLAN.to_owned(),
+            (true, false) => format!("{OPENING_PROFILE}\n{habits}{FIRST_POINT}"),
+            (true, true) => format!("{OPENING_PLAN}\n{FIRST_POINT}"),
             (false, _) => answer_tag.clone(),
         };
         let tokens = measure.prompt(&messages, &opening);
@@ -333,10 +347,10 @@ mod tests {
     #[test]
     fn where_no_passage_fits_none_is_spoken_of() {
         let all = assemble_with(&[hit("a", &"long ".repeat(500))], 2000).unwrap();
-        assert_eq!(all.opening, OPENING_PROFILE);
+        assert!(all.opening.starts_with(OPENING_PROFILE));
         let none = assemble_with(&[hit("a", &"long ".repeat(500))], 200).unwrap();
         assert_eq!(none.passages_used, 0);
-        assert_eq!(none.opening, OPENING_PLAN);
+        assert!(none.opening.starts_with(OPENING_PLAN));
         assert!(!none.messages[1].text.contains("passages"));
     }
 
