@@ -17,11 +17,11 @@
 //! - [`retrieve`]: passages for a request
 //! - [`embedding`]: the embedding model of the settings
 //! - [`task`]: kinds of text
+//! - [`statistics`]: means with their intervals
 //! - [`metrics`]: how near a text comes to another, or to a person's style
 //! - [`prompt`]: request and passages into messages that fit
 //! - [`generate`]: reasoning, then answer, as events
 //! - [`reward`]: how good an answer is
-//! - [`statistics`]: means with their intervals
 //! - [`perplexity`]: how well a model predicts a text
 //! - [`selftrain`]: what a model can learn from a person
 //! - [`evaluate`]: systems side by side on people's held-out writing
@@ -48,11 +48,11 @@ pub mod ingest;
 pub mod retrieve;
 pub mod embedding;
 pub mod task;
+pub mod statistics;
 pub mod metrics;
 pub mod prompt;
 pub mod generate;
 pub mod reward;
-pub mod statistics;
 pub mod perplexity;
 pub mod selftrain;
 pub mod evaluate;

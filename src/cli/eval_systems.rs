@@ -22,6 +22,7 @@ use crate::llama::Model;
 use crate::metrics::StyleProfile;
 use crate::paths::{Paths, create_private_folder, replace};
 use crate::profile::{NoPassphrase, ProfileStore, User};
+use crate::prompt::LAYOUT;
 use crate::selftrain::{ITEMS, Item, Journal, Progress, TrainError};
 
 /// Whose journal it is that an evaluation keeps.
@@ -188,7 +189,7 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
     let (authors, peers) = authors(&people);
     let bench = Bench::open(&context, styles, Some(authors), peers)?;
     let settings = json!({
-        "config": config, "skipped": plan.skipped, "people": people_sha256(&people),
+        "config": config, "layout": LAYOUT, "skipped": plan.skipped, "people": people_sha256(&people),
         "files": bench.trainer.files,
     });
     let run = the_run(&mut store, &settings, &bench.trainer.manifest.sha256, output)?;

@@ -15,6 +15,7 @@ use crate::config::{Config, TrainConfig};
 use crate::error::{Error, Exit, Explain};
 use crate::metrics::StyleProfile;
 use crate::profile::{Document, KeptDraft, Known, ProfileError, ProfileStore, Run, User, Verdict};
+use crate::prompt::LAYOUT;
 use crate::selftrain::{
     self, InUse, Journal, OUTCOME, Outcome, PairRules, Pairs, Progress, TrainError, scrub,
 };
@@ -278,6 +279,9 @@ fn train_in(
     let mut journal = Journal::new(store, run);
     let begun: Begun = journal.get(BEGUN, "")?.ok_or_else(|| other_version(&journal))?;
     let user = journal.store().user().to_string();
+    if begun.layout != LAYOUT {
+        return Err(RunError::OtherVersion { user }.into());
+    }
     if begun.files != trainer.files {
         return Err(RunError::OtherFiles { user }.into());
     }
@@ -314,6 +318,7 @@ fn other_version(journal: &Journal<'_>) -> RunError {
 /// What a run is begun with and keeps to.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Begun {
+    layout: u32,
     pairs: Pairs,
     documents: Vec<String>,
     pub(super) style: Option<StyleProfile>,
@@ -333,6 +338,7 @@ fn begin(context: &Context, store: &mut ProfileStore, trainer: &Trainer) -> Resu
     require_enough(store, learned, held_out, &config.train)?;
     let in_use = in_use(store, &trainer.manifest.sha256, config.generate.reasoning)?;
     let begun = Begun {
+        layout: LAYOUT,
         pairs: material.pairs,
         documents: material.documents,
         style: material.style,

@@ -182,7 +182,7 @@ fn all_drafts(
             .collect();
         output.line(&format!("{number:>4}  {}  {}", rewards.join(" "), line(&item.request)))?;
     }
-    output.note("* is learned from");
+    output.note("* is chosen");
     Ok(())
 }
 
@@ -202,7 +202,7 @@ fn drafts_of(
     }
     for sample in samples {
         let chosen = match (sample.is_chosen, sample.was_rejected) {
-            (true, _) => ", learned from",
+            (true, _) => ", chosen",
             (false, true) => ", like a draft that was rejected",
             (false, false) => "",
         };

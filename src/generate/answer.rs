@@ -9,7 +9,8 @@ use super::draft::Tell;
 use super::stream::{StopFilter, Utf8Stream};
 use crate::llama::Token;
 use crate::prompt::{
-    CLOSING_TAG, FIRST_POINT, INSTRUCTION, LAYOUT_TEXTS, OPENING_PLAN, OPENING_PROFILE,
+    CLOSING_TAG, FAVOURITES, FIRST_POINT, INSTRUCTION, LAYOUT_TEXTS, LENGTH, OPENING_PLAN,
+    OPENING_PROFILE,
 };
 
 /// How often a model that begins with something that is no answer is set back.
@@ -72,13 +73,12 @@ pub(super) async fn write(
 fn stops(template_texts: &[String], reasoning: &str) -> Vec<String> {
     let mut stops: Vec<String> = LAYOUT_TEXTS.iter().map(ToString::to_string).collect();
     stops.extend(template_texts.iter().cloned());
-    let mut lines = vec![INSTRUCTION];
-    lines.extend([OPENING_PROFILE, OPENING_PLAN]);
+    let mut lines = vec![INSTRUCTION, OPENING_PROFILE, OPENING_PLAN];
     let points = reasoning.lines().map(without_bullet);
     lines.extend(points.filter(|point| point.len() >= ECHO_BYTES_MIN));
     if !reasoning.is_empty() {
-        // The label of the first note, however short the note is.
-        lines.push(without_bullet(FIRST_POINT));
+        // The labels of the runtime's notes, however short a note is.
+        lines.extend([LENGTH, FAVOURITES, FIRST_POINT].map(without_bullet));
     }
     for line in lines {
         let bullets = ["", "- ", "* ", "• "].map(str::to_owned).into_iter();
@@ -262,6 +262,7 @@ mod tests {
             "x\n3. The writer prefers very short sentences.",
             "The writer prefers very short sentences.",
             "- Tone: warm",
+            "Length: about 300 words",
             "First take short notes on it",
         ] {
             assert!(ends(answer), "{answer}");

@@ -30,7 +30,7 @@ impl<'a> Tell<'a> {
 /// The parts of a prompt that come after its tokens, and the bounds on what is written.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outline<'a> {
-    /// What the first point of the reasoning begins with.
+    /// What the runtime writes of the reasoning: notes, and how the model's first point begins.
     pub(super) lead: &'a str,
     /// What parts reasoning from answer; `None` where there is no reasoning.
     pub(super) marker: Option<&'a [Token]>,

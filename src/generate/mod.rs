@@ -22,7 +22,7 @@ use crate::config::SampleConfig;
 use crate::error::{Exit, Explain};
 use crate::llama::{CacheType, LlamaError, Message, Model, Room, Sampling, Token};
 use crate::profile::{Hit, Prefixes, ProfileError, ProfileStore};
-use crate::prompt::{self, Measure, Parts, Prompt, PromptError, own_notes};
+use crate::prompt::{self, Measure, Parts, Prompt, PromptError};
 use crate::task::Task;
 
 use draft::{OnEvent, Outline, Tell, Written};
@@ -129,7 +129,7 @@ pub enum Event<'a> {
 /// Tokens by what they were for; their sum is the length of the sequence that was decoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
-    /// The conversation up to the model's turn, the opening phrase of the reasoning included.
+    /// The conversation up to the model's turn, and what the runtime writes of the reasoning.
     pub prompt_tokens: usize,
     /// Those of the prompt that were taken from a cache.
     pub cached_tokens: usize,
@@ -430,7 +430,7 @@ fn finished(written: Written, seed: u32, clock: Clock) -> Draft {
 /// The tokens of the reasoning that is given, after what the prompt ends with.
 fn given(model: &Model, order: &Order<'_>) -> Option<Vec<Token>> {
     let notes = order.notes?;
-    Some(model.tokenize(own_notes(notes)))
+    Some(model.tokenize(order.prompt.own_notes(notes)))
 }
 
 /// The tokens of an order's prompt, and what each of its drafts may take.

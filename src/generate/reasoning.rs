@@ -53,7 +53,7 @@ pub(super) async fn write(
 }
 
 /// Where the list ends, if it does: before a blank line, a line that is no point, a point that
-/// was made before, one point too many, or a text of the layout.
+/// was made before, one point too many (the runtime's count too), or a text of the layout.
 fn natural_end(text: &str, lead: &str, template_texts: &[String]) -> Option<usize> {
     let layout = LAYOUT_TEXTS.iter().copied().chain(template_texts.iter().map(String::as_str));
     if let Some(at) = layout.filter_map(|stop| text.find(stop)).min() {
@@ -68,7 +68,7 @@ fn natural_end(text: &str, lead: &str, template_texts: &[String]) -> Option<usiz
         let ends = if point.is_empty() {
             finished && !is_first
         } else {
-            let repeated = finished && points.contains(&point);
+            let repeated = finished && points.iter().any(|it| is_the_same(it, point, lead));
             !(is_first || is_point(point)) || repeated || points.len() == POINTS_MAX
         };
         if ends {
@@ -80,6 +80,13 @@ fn natural_end(text: &str, lead: &str, template_texts: &[String]) -> Option<usiz
         offset += line.len();
     }
     None
+}
+
+/// Whether `point` says again what an earlier one said, or speaks again of what the runtime noted.
+fn is_the_same(earlier: &str, point: &str, lead: &str) -> bool {
+    let label = |point: &str| point.split_once(':').map(|(label, _)| label.to_owned());
+    let is_noted = lead.contains('\n') && lead.lines().any(|line| line == earlier);
+    earlier == point || is_noted && label(earlier).is_some() && label(earlier) == label(point)
 }
 
 /// Whether anything stands after the first bullet.
@@ -145,6 +152,21 @@ mod tests {
         assert_eq!(end("- one"), None);
         assert_eq!(end("- one\n"), None);
         assert_eq!(end("- one\n- two\n  * three\n4. four\n"), None);
+    }
+
+    #[test]
+    fn what_the_runtime_noted_is_not_noted_again() {
+        let lead = "- Length: about 90 words\n- Tone:";
+        let end = |own: &str| {
+            let text = format!("{lead}{own}");
+            natural_end(&text, lead, &[]).map(|end| text[lead.len()..end].to_owned())
+        };
+        assert_eq!(end(" dry\n- Likes: sheds\n"), None);
+        assert_eq!(end("\n"), None, "the first point is still to come");
+        assert_eq!(end(" dry\n- Length: 2 sentences\n").as_deref(), Some(" dry\n"));
+        let whole = format!("{lead} dry\n- Likes: sh");
+        assert_eq!(without_unfinished_point(&whole, lead), format!("{lead} dry"));
+        assert_eq!(without_unfinished_point(&format!("{lead} dr"), lead), format!("{lead} dr"));
     }
 
     #[test]

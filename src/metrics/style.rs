@@ -131,6 +131,13 @@ const PUNCTUATION: [&str; 14] =
 /// The groups that count alike.
 const N_GROUPS: usize = 4;
 
+/// Whether an English word in lower case says nothing by itself.
+#[must_use]
+pub fn is_function_word(word: &str) -> bool {
+    // They are in the order of the alphabet.
+    FUNCTION_WORDS.binary_search(&word).is_ok()
+}
+
 /// A person's way of writing, as their documents show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StyleProfile {
@@ -138,12 +145,6 @@ pub struct StyleProfile {
     vocabulary: Vec<String>,
     /// Mean and standard deviation of each feature over samples, group by group.
     groups: [Vec<(f64, f64)>; N_GROUPS],
-}
-
-/// Whether an English word in lower case says nothing by itself.
-#[must_use]
-pub fn is_function_word(word: &str) -> bool {
-    FUNCTION_WORDS.binary_search(&word).is_ok()
 }
 
 impl StyleProfile {
@@ -341,6 +342,12 @@ mod tests {
          which, although it was delayed by the weather, has been carried out in a manner that \
          reflects the generosity of the members. "
             .repeat(6)
+    }
+
+    #[test]
+    fn function_words_are_found() {
+        assert!(FUNCTION_WORDS.is_sorted());
+        assert!(is_function_word("the") && !is_function_word("shed"));
     }
 
     #[test]

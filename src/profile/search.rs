@@ -36,9 +36,9 @@ pub struct Hit {
     pub score: f64,
     /// The passage.
     pub text: String,
-    /// Characters of the document that it stands in.
+    /// Size of the document that it stands in; 0 where it is not known.
     #[serde(default)]
-    pub document_chars: usize,
+    pub document_bytes: usize,
 }
 
 impl ProfileStore {
@@ -117,7 +117,7 @@ impl ProfileStore {
         let read = || -> rusqlite::Result<Vec<Hit>> {
             let mut statement = self.connection.prepare_cached(
                 "SELECT chunk.number, document.id, document.title, document.date, document.kind,
-                        document.recipient, chunk_text.text, length(document.text)
+                        document.recipient, chunk_text.text, octet_length(document.text)
                  FROM chunk
                  JOIN chunk_text ON chunk_text.rowid = chunk.number
                  JOIN document ON document.number = chunk.document
@@ -172,7 +172,7 @@ fn hit(row: &Row<'_>) -> rusqlite::Result<Hit> {
         recipient: row.get(5)?,
         score: 0.0,
         text: row.get(6)?,
-        document_chars: row.get(7)?,
+        document_bytes: row.get(7)?,
     })
 }
 

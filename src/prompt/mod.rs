@@ -13,6 +13,8 @@
 
 mod habits;
 
+pub use habits::{FAVOURITES, LENGTH};
+
 use serde::Serialize;
 
 use crate::error::{Exit, Explain};
@@ -20,6 +22,9 @@ use crate::llama::{Message, Role};
 use crate::profile::Hit;
 use crate::task::Task;
 
+/// Which layout this is, a number that goes up with every change to what a model reads: what was learned
+/// or measured with another one is something else.
+pub const LAYOUT: u32 = 2;
 /// What the reasoning begins with where there are passages to reason about.
 pub const OPENING_PROFILE: &str = "Notes on the writer of these passages:";
 /// What the reasoning begins with where there are none.
@@ -104,14 +109,16 @@ impl Prompt {
     /// first point.
     #[must_use]
     pub fn lead(&self) -> &str {
-        self.opening.split_once('\n').map_or("", |(_, lead)| lead)
+        self.opening.split_once('\n').map_or(self.opening.as_str(), |(_, lead)| lead)
     }
-}
 
-/// What the model itself noted, where `notes` begin with what the opening has of them.
-#[must_use]
-pub fn own_notes(notes: &str) -> &str {
-    notes.split_once(FIRST_POINT).map_or(notes, |(_, own)| own)
+    /// What of `notes` the model itself wrote, after what the opening has of them; the notes may have been
+    /// written for this prompt or for one with other passages.
+    #[must_use]
+    pub fn own_notes<'n>(&self, notes: &'n str) -> &'n str {
+        let after_other = || notes.split_once(FIRST_POINT).map_or(notes, |(_, own)| own);
+        notes.strip_prefix(self.lead()).unwrap_or_else(after_other)
+    }
 }
 
 /// Something that did not fit the context.
@@ -192,14 +199,16 @@ pub fn assemble(
     let answer_tag = answer_tag(parts.request);
     let marker = parts.reasoning.then(|| format!("\n\n{answer_tag}"));
     let budget = budget.saturating_sub(marker.as_deref().map_or(0, |text| measure.text(text)));
-    let habits = habits::habits(parts.request, parts.passages);
     let mut used = parts.passages.len();
     loop {
         let passages = &parts.passages[..used];
         let messages = messages(parts, passages);
         let opening = match (parts.reasoning, passages.is_empty()) {
-            (true, false) => format!("{OPENING_PROFILE}\n{habits}{FIRST_POINT}"),
-            (true, true) => format!("{OPENING_PLAN}\n{FIRST_POINT}"),
+            (true, is_plan) => {
+                let opening = if is_plan { OPENING_PLAN } else { OPENING_PROFILE };
+                // Of what does not fit nothing is said.
+                format!("{opening}\n{}{FIRST_POINT}", habits::habits(parts.request, passages))
+            }
             (false, _) => answer_tag.clone(),
         };
         let tokens = measure.prompt(&messages, &opening);

@@ -6,7 +6,7 @@ use super::workshop::{Workshop, Writing};
 use crate::error::Error;
 use crate::llama::{Model, Token};
 use crate::lora::{Answer, Example};
-use crate::prompt::{Prompt, own_notes};
+use crate::prompt::Prompt;
 
 /// A text to learn, after its notes where notes come first.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,7 +49,7 @@ fn answer(model: &Model, prompt: &Prompt, wanted: &Wanted<'_>) -> Answer {
     let mut tokens = Vec::new();
     if let (Some(marker), Some(notes)) = (&prompt.marker, wanted.reasoning) {
         // The prompt ends with the beginning of the notes.
-        tokens.extend(model.tokenize(own_notes(notes)));
+        tokens.extend(model.tokenize(prompt.own_notes(notes)));
         tokens.extend(model.tokenize(marker));
     }
     tokens.extend(model.tokenize(wanted.text.trim()));

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::generate::{self, Order, Request};
 use crate::llama::Model;
 use crate::metrics::words;
-use crate::prompt::{INSTRUCTION, Prompt, defuse, own_notes};
+use crate::prompt::{INSTRUCTION, Prompt, defuse};
 use crate::reward::copied;
 
 /// The stage of the journal that has the notes.
@@ -100,7 +100,7 @@ fn write(workshop: &Workshop<'_>, model: &Model, item: &Item) -> Result<Notes, E
         let drafts = workshop.sample(model, &request, &[order])?;
         let text = drafts.into_iter().flatten().next().unwrap_or_default().reasoning;
         notes.tries += 1;
-        match fault(&text, item, f64::from(settings.leak_max)) {
+        match fault(prompt.own_notes(&text), item, f64::from(settings.leak_max)) {
             Some(fault) => notes.faults.push(fault),
             None => notes.text = Some(text),
         }
@@ -123,9 +123,8 @@ fn prompt(model: &Model, item: &Item, request: &Request<'_>) -> Result<Prompt, E
     Ok(prompt)
 }
 
-/// What is wrong with `notes` for `item`.
+/// What is wrong with `notes`, the model's own, for `item`.
 fn fault(notes: &str, item: &Item, leak_max: f64) -> Option<Fault> {
-    let notes = own_notes(notes);
     if words(notes).len() < WORDS_MIN {
         return Some(Fault::Empty);
     }
@@ -163,7 +162,7 @@ mod tests {
     fn notes_must_say_something_of_their_own() {
         let fault = |notes: &str| fault(notes, &item(), 0.1);
         assert_eq!(fault("- Tone: dry, with short sentences and a joke at the end"), None);
-        assert_eq!(fault("- Tone: dry"), Some(Fault::Empty));
+        assert_eq!(fault(" dry"), Some(Fault::Empty));
         assert_eq!(
             fault("- Tone: dry\n- Says the shed door is mended at last and the key hangs"),
             Some(Fault::GivesAway)

@@ -20,6 +20,7 @@ use super::{Figures, Item, Journal, TrainError};
 use crate::error::{Error, Explain};
 use crate::perplexity::perplexity_ratio;
 use crate::profile::NewAdapter;
+use crate::prompt::LAYOUT;
 
 /// The adapter that is in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,7 +221,8 @@ impl<'r, 'a> Rounds<'r, 'a> {
         current: &[u8],
     ) -> Result<(Vec<u8>, Harvest), Error> {
         let Self { workshop, split, reasoning } = self;
-        // What tells when to stop is made as what is learned is.
+        // A model that learns from its own drafts finds the person's texts less likely however good its
+        // drafts become: what tells when to stop is made as what is learned is.
         let items: Vec<&Item> = split.learned.iter().chain(&split.validation).copied().collect();
         let mut learned = expectation(workshop, journal, &items, round, *reasoning, current)?;
         let validation = learned.split_off(split.learned.len());
@@ -230,7 +232,10 @@ impl<'r, 'a> Rounds<'r, 'a> {
         if learned.is_empty() {
             return Err(NOTHING.into());
         }
-        let validation = self.lessons(&split.validation, &notes.validation, &validation);
+        let mut validation = self.lessons(&split.validation, &notes.validation, &validation);
+        if validation.is_empty() {
+            validation = gold(&split.validation, &notes.validation, *reasoning);
+        }
         let name = round_name(round, *reasoning);
         let lessons = Lessons { learned: &learned, validation: &validation, reasoning: *reasoning };
         Ok((maximization(workshop, journal, &name, lessons)?, harvest))
@@ -371,6 +376,7 @@ impl<'r, 'a> Rounds<'r, 'a> {
             "run": run,
             "round": round,
             "reasoning": self.reasoning,
+            "layout": LAYOUT,
             "settings": {"train": config.train, "reward": config.reward},
             "texts": {
                 "learned": self.split.learned.len(),

@@ -1,9 +1,13 @@
 //! Generate on the catalogue's models, one per architecture, for every task: in the voice of real
 //! people where their writing lies beside the checkout, else in the sample writer's.
 
+use std::collections::HashSet;
+
+use restpg_edge::catalogue::ModelStore;
+use restpg_edge::llama::{Model, Sampling, Token};
 use serde_json::Value;
 
-use crate::support::{Home, real_writing, sample_writings};
+use crate::support::{Home, real_writing, runtime, sample_writings};
 
 pub const MODELS: [&str; 3] =
     ["smollm2-135m-instruct", "gemma-3-270m", "qwen2.5-coder-0.5b-instruct"];
@@ -119,4 +123,46 @@ fn a_request_too_long_for_a_real_model_is_refused() {
     home.run_with_input(["generate", "--user", "me", "--no-profile", "-"], &long)
         .exits(4)
         .says(&["tokens"]);
+}
+
+/// Numbers all apart from each other, by far: the likeliest of them is drawn for certain.
+fn logits(vocabulary_size: usize, round: u32) -> Vec<f32> {
+    let number = |id: u32| id.wrapping_add(round).wrapping_mul(2_654_435_761) >> 8;
+    (0..vocabulary_size as u32).map(|id| number(id) as f32).collect()
+}
+
+#[test]
+fn the_few_tokens_that_are_handed_on_are_enough_where_runs_may_not_come_again() {
+    let home = Home::with_real_models(&["smollm2-135m-instruct"]);
+    let store = ModelStore::new(&home.path().join("models"));
+    let (_, path) = store.resolve("smollm2-135m-instruct").unwrap();
+    let model = Model::load(runtime(), &path).unwrap();
+    let greedy = Sampling {
+        temperature: 0.0,
+        top_k: 40,
+        top_p: 1.0,
+        min_p: 0.0,
+        repeat_penalty: 1.0,
+        repeat_window_tokens: 0,
+        dry_multiplier: 1e5,
+        seed: 1,
+    };
+    let written = |sampling: &Sampling| -> Vec<Token> {
+        let mut sampler = model.sampler(sampling);
+        let token = |round: u32| {
+            // The same seven again and again, but for what may not come again.
+            let logits = logits(model.vocabulary_size(), round % 7);
+            let token = sampler.sample(&logits, &HashSet::new()).unwrap();
+            sampler.accept(token);
+            token
+        };
+        (0..300).map(token).collect()
+    };
+    let few = written(&greedy);
+    // Without a bound all tokens are handed on.
+    let all = written(&Sampling { temperature: 1e-3, top_k: 0, ..greedy });
+    assert_eq!(few, all);
+    let free = written(&Sampling { dry_multiplier: 0.0, ..greedy });
+    let changed = few.iter().zip(&free).filter(|(few, free)| few != free).count();
+    assert!(changed > 50, "{changed} of 300 tokens are others");
 }
