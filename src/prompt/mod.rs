@@ -354,6 +354,36 @@ mod tests {
     }
 
     #[test]
+    fn notes_begin_with_what_is_counted_of_the_passages_that_are_there() {
+        let one = hit("best", "The xylophone is mended, and it is in the shed.");
+        let two = hit("worst", "The xylophone is there, and it is out of tune.");
+        let passages = [one, two];
+        let all = assemble_with(&passages, 1000).unwrap();
+        assert!(all.opening.starts_with(OPENING_PROFILE));
+        assert_eq!(
+            all.lead(),
+            "- Length: about 10 words, 10 in a sentence\n- Favourite words: xylophone\n- Tone:"
+        );
+        let marker_tokens = Words.text(all.marker.as_deref().unwrap());
+        let one = assemble_with(&passages, all.tokens + marker_tokens - 1).unwrap();
+        assert_eq!(one.passages_used, 1);
+        assert!(!one.lead().contains("xylophone"), "{}", one.lead());
+        let none = assemble_with(&[], 1000).unwrap();
+        assert_eq!(none.opening, format!("{OPENING_PLAN}\n- Tone:"));
+    }
+
+    #[test]
+    fn the_model_s_own_notes_are_what_follows_the_counted_ones() {
+        let prompt = assemble_with(&[hit("a", "One two three.")], 1000).unwrap();
+        let notes = format!("{} dry\n- Likes: sheds", prompt.lead());
+        assert_eq!(prompt.own_notes(&notes), " dry\n- Likes: sheds");
+        // For other passages, or none.
+        assert_eq!(prompt.own_notes("- Length: about 900 words\n- Tone: dry"), " dry");
+        assert_eq!(prompt.own_notes("- Tone: dry"), " dry");
+        assert_eq!(prompt.own_notes("dry"), "dry");
+    }
+
+    #[test]
     fn where_no_passage_fits_none_is_spoken_of() {
         let all = assemble_with(&[hit("a", &"long ".repeat(500))], 2000).unwrap();
         assert!(all.opening.starts_with(OPENING_PROFILE));

@@ -224,15 +224,17 @@ impl<'r, 'a> Rounds<'r, 'a> {
         // A model that learns from its own drafts finds the person's texts less likely however good its
         // drafts become: what tells when to stop is made as what is learned is.
         let items: Vec<&Item> = split.learned.iter().chain(&split.validation).copied().collect();
-        let mut learned = expectation(workshop, journal, &items, round, *reasoning, current)?;
-        let validation = learned.split_off(split.learned.len());
-        let harvest = harvest(&learned);
+        let mut drafts = expectation(workshop, journal, &items, round, *reasoning, current)?;
+        let drafts_of_validation = drafts.split_off(split.learned.len());
+        let harvest = harvest(&drafts);
         (workshop.tell)(Progress::Note(described(round, &harvest)));
-        let learned = self.lessons(&split.learned, &notes.learned, &learned);
+        let mix = Mix { reasoning: *reasoning, gold_weight: workshop.config.train.gold_weight };
+        let learned = mix.lessons(&split.learned, &notes.learned, &drafts);
         if learned.is_empty() {
             return Err(NOTHING.into());
         }
-        let mut validation = self.lessons(&split.validation, &notes.validation, &validation);
+        let validation = &split.validation;
+        let mut validation = mix.lessons(validation, &notes.validation, &drafts_of_validation);
         if validation.is_empty() {
             validation = gold(&split.validation, &notes.validation, *reasoning);
         }
@@ -284,31 +286,6 @@ impl<'r, 'a> Rounds<'r, 'a> {
         let validation = gold(&self.split.validation, &notes.validation, reasoning);
         let lessons = Lessons { learned: &learned, validation: &validation, reasoning };
         maximization(self.workshop, journal, name, lessons)
-    }
-
-    /// The chosen drafts by their rewards, and the person's own texts beside them.
-    fn lessons<'s>(
-        &self,
-        items: &[&'s Item],
-        notes: &'s [Notes],
-        samples: &'s [Vec<Sample>],
-    ) -> Vec<Lesson<'s>> {
-        let gold_weight = self.workshop.config.train.gold_weight;
-        let all = items.iter().zip(notes).zip(samples);
-        all.filter_map(|((item, notes), samples)| {
-            let chosen = samples.iter().filter(|sample| sample.is_chosen);
-            let mut wanted: Vec<Wanted<'_>> = chosen
-                .map(|sample| Wanted {
-                    reasoning: self.reasoning.then_some(sample.draft.reasoning.as_str()),
-                    text: &sample.draft.answer,
-                    weight: sample.weight as f32,
-                })
-                .collect();
-            wanted
-                .extend(own(item, notes, self.reasoning, gold_weight).filter(|it| it.weight > 0.0));
-            (!wanted.is_empty()).then_some(Lesson { item, wanted })
-        })
-        .collect()
     }
 
     fn verdict(
@@ -389,6 +366,38 @@ impl<'r, 'a> Rounds<'r, 'a> {
     }
 }
 
+/// What is learned beside each other in a round.
+#[derive(Debug, Clone, Copy)]
+struct Mix {
+    reasoning: bool,
+    gold_weight: f32,
+}
+
+impl Mix {
+    /// The chosen drafts by their weights, and the person's own texts beside them; what has neither is
+    /// left out.
+    fn lessons<'s>(
+        self,
+        items: &[&'s Item],
+        notes: &'s [Notes],
+        samples: &'s [Vec<Sample>],
+    ) -> Vec<Lesson<'s>> {
+        let all = items.iter().zip(notes).zip(samples);
+        all.filter_map(|((item, notes), samples)| {
+            let chosen = samples.iter().filter(|sample| sample.is_chosen);
+            let chosen = chosen.map(|sample| Wanted {
+                reasoning: self.reasoning.then_some(sample.draft.reasoning.as_str()),
+                text: &sample.draft.answer,
+                weight: sample.weight as f32,
+            });
+            let own = own(item, notes, self.reasoning, self.gold_weight);
+            let wanted: Vec<Wanted<'_>> = chosen.chain(own).filter(|it| it.weight > 0.0).collect();
+            (!wanted.is_empty()).then_some(Lesson { item, wanted })
+        })
+        .collect()
+    }
+}
+
 /// The person's own texts as lessons; with notes first, only those that have good ones.
 fn gold<'s>(items: &[&'s Item], notes: &'s [Notes], reasoning: bool) -> Vec<Lesson<'s>> {
     let of = |(item, notes): (&&'s Item, &'s Notes)| {
@@ -437,6 +446,34 @@ mod tests {
         assert_eq!((split.learned.len(), split.held_out.len()), (15, 2));
         assert!(!split.documents().contains(&"d18".to_owned()));
         assert!(Split::of(&items, 0.0).validation.is_empty());
+    }
+
+    #[test]
+    fn chosen_drafts_are_learned_beside_the_person_s_text() {
+        let items = [item(0, false), item(1, false)];
+        let items: Vec<&Item> = items.iter().collect();
+        let notes = Notes { text: Some("- Tone: dry".into()), tries: 1, faults: Vec::new() };
+        let notes = [notes.clone(), notes];
+        let sample = |answer: &str, is_chosen: bool| Sample {
+            draft: Drafted { answer: answer.into(), ..Drafted::default() },
+            parts: crate::reward::Parts::default(),
+            reward: 0.6,
+            was_rejected: false,
+            is_chosen,
+            weight: 0.25,
+        };
+        let samples =
+            [vec![sample("good", true), sample("bad", false)], vec![sample("bad", false)]];
+        let learned = |gold_weight: f32| -> Vec<Vec<(String, f32)>> {
+            let lessons = Mix { reasoning: true, gold_weight }.lessons(&items, &notes, &samples);
+            let of = |lesson: Lesson<'_>| {
+                lesson.wanted.iter().map(|it| (it.text.to_owned(), it.weight)).collect()
+            };
+            lessons.into_iter().map(of).collect()
+        };
+        let (good, text) = (("good".to_owned(), 0.25), ("text".to_owned(), 0.5));
+        assert_eq!(learned(0.5), [vec![good.clone(), text.clone()], vec![text]]);
+        assert_eq!(learned(0.0), [vec![good]]);
     }
 
     #[test]
