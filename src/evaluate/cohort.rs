@@ -17,7 +17,7 @@ use crate::metrics::{StyleProfile, words};
 use crate::paths::Paths;
 use crate::profile::Hit;
 use crate::retrieve::{Embed, Query, retrieve_to_write};
-use crate::selftrain::{Item, Workshop, fits};
+use crate::selftrain::{Item, Overlaps, RELATED_SHARE, Workshop, fits};
 use crate::task::Task;
 
 /// Of the people of a task, one in so many is tried on.
@@ -159,6 +159,14 @@ fn other(people: &[Person], tried_on: &[usize], person: usize) -> usize {
     others().find(same_task).or_else(|| others().next()).unwrap_or(person)
 }
 
+/// The passages that are neither versions of `output` nor quoted in it: it may not be shown for itself.
+fn unrelated(passages: Vec<Hit>, output: &str) -> Vec<Hit> {
+    let overlaps = Overlaps::of(passages.iter().map(|hit| hit.text.as_str()));
+    let related = overlaps.related(output, RELATED_SHARE);
+    let places = passages.into_iter().enumerate();
+    places.filter(|(place, _)| !related.contains(place)).map(|(_, hit)| hit).collect()
+}
+
 /// What items are made of.
 struct Makings<'a> {
     people: &'a [Person],
@@ -183,8 +191,15 @@ impl Makings<'_> {
         let vector = self.embedder.map(|embedder| embedder.query(&held.input)).transpose()?;
         let wanted = Query { text: &held.input, vector: vector.as_deref(), ..Query::default() };
         let k = settings.k as usize;
-        let found = retrieve_to_write(store, vectors.as_ref(), &wanted, settings, k)?;
-        let passages: Vec<Hit> = found.into_iter().map(|found| found.hit).collect();
+        let found = |k: usize| -> Result<Vec<Hit>, Error> {
+            let found = retrieve_to_write(store, vectors.as_ref(), &wanted, settings, k)?;
+            Ok(found.into_iter().map(|found| found.hit).collect())
+        };
+        let mut passages = unrelated(found(k)?, &held.output);
+        if passages.len() < k {
+            passages = unrelated(found(2 * k)?, &held.output);
+            passages.truncate(k);
+        }
         let item = Item {
             key: format!("{} {} {}", writer.task, writer.user, held.id),
             request: held.input.clone(),
@@ -245,6 +260,32 @@ mod tests {
         };
         assert_eq!(users(&learned_from).len() + users(&tried_on).len(), 3);
         assert_eq!(users(&tried_on).len(), 1);
+    }
+
+    #[test]
+    fn a_version_of_the_text_is_not_shown_for_it() {
+        let text = "The kettle sings at dawn, and nobody but the cat gets up for it.";
+        let people: Vec<Person> = ["a", "b", "c"]
+            .map(|user| {
+                let mut person = person(user);
+                person.queries.truncate(1);
+                person.queries[0].output = format!("{text} So says {user}.");
+                person.profile.push(NewDocument {
+                    key: format!("{user} version"),
+                    text: format!("About the kettle. {text}"),
+                    ..NewDocument::default()
+                });
+                person
+            })
+            .to_vec();
+        let scratch = tempfile::tempdir().unwrap();
+        let paths = Paths::resolve(Some(scratch.path())).unwrap();
+        let plan = CohortPlan { train_queries: 2, test_queries: 1, skipped: 0 };
+        let made = cohort(&people, &plan, &config(), None, &paths, &mut |_, _| {}).unwrap();
+        for item in made.train.iter().chain(&made.test) {
+            assert_eq!(item.passages.len(), 3, "the others are there");
+            assert!(item.passage_texts().all(|text| !text.contains("sings")), "{item:?}");
+        }
     }
 
     #[test]

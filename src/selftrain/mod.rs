@@ -31,11 +31,11 @@ pub use gate::{Comparison, Costs, Guard, Rival, Verdict, judge};
 pub use grading::Grader;
 pub use item::{ITEMS, Item, Shelf, fits, items, key};
 pub use journal::Journal;
-pub use leaks::{leaks, telling};
+pub use leaks::{betrays, leaks, telling};
 pub use lesson::{Lesson, Wanted, example};
 pub use maximization::{FITTED, Lessons, maximization};
 pub use overlap::{Overlaps, leaked};
-pub use pairs::{Dropped, Origin, Pair, PairRules, Pairs, Shown, WhyDropped, pairs};
+pub use pairs::{Dropped, Origin, Pair, PairRules, Pairs, RELATED_SHARE, Shown, WhyDropped, pairs};
 pub use reasoning::{Fault, NOTES, Notes, write_notes};
 pub use requests::write_requests;
 pub use rounds::{

@@ -136,7 +136,7 @@ pub struct Pairs {
 }
 
 /// Of the runs of words of the shorter of two texts, the share that makes them related.
-const RELATED_SHARE: f64 = 0.2;
+pub const RELATED_SHARE: f64 = 0.2;
 /// Of a time of writing, its date.
 const DATE_BYTES: usize = "YYYY-MM-DD".len();
 /// Characters of the mail that is answered that stand in a request: its beginning.

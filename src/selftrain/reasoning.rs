@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::leaks::betrays;
 use super::overlap::leaked;
 use super::workshop::{Workshop, Writing};
 use super::{Item, Journal};
@@ -45,7 +46,7 @@ pub struct Notes {
 pub enum Fault {
     /// They say nothing.
     Empty,
-    /// They have runs of words that stand in the text alone.
+    /// They have a name, a number or runs of words that stand in the text alone.
     GivesAway,
     /// They are taken from the request, the instruction or the passages.
     Repeats,
@@ -129,7 +130,9 @@ fn fault(notes: &str, item: &Item, leak_max: f64) -> Option<Fault> {
         return Some(Fault::Empty);
     }
     let shown = || item.passage_texts().chain([item.request.as_str()]);
-    if leaked(notes, &item.output, shown(), RUN_WORDS) > leak_max {
+    if betrays(notes, &item.output, shown())
+        || leaked(notes, &item.output, shown(), RUN_WORDS) > leak_max
+    {
         return Some(Fault::GivesAway);
     }
     let told = [AFTER, SEEN];
@@ -167,6 +170,10 @@ mod tests {
             fault("- Tone: dry\n- Says the shed door is mended at last and the key hangs"),
             Some(Fault::GivesAway)
         );
+        let of_ottilie = Item { output: "The key hangs at Ottilie's gate.".into(), ..item() };
+        let fault_of = |notes: &str| super::fault(notes, &of_ottilie, 0.1);
+        assert_eq!(fault_of("- Tone: dry, as friends of Ottilie's are"), Some(Fault::GivesAway));
+        assert_eq!(fault_of("- Tone: dry, as friends of old are"), None);
         assert_eq!(
             fault("- Tone: I have never understood people who leave a gate open in the rain"),
             Some(Fault::Repeats)

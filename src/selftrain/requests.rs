@@ -1,7 +1,7 @@
 //! What a text without a title was asked for, as the model says it.
 //!
-//! The request must not give the text away: what shares runs of words with the text alone, and with
-//! nothing that may be shown beside it, is written anew or dropped.
+//! The request must not give the text away: what shares too many runs of words with it is written anew or
+//! dropped. What it is about, names and all, is what a request says.
 
 use super::item::key;
 use super::overlap::leaked;

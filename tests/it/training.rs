@@ -127,6 +127,11 @@ fn what_is_to_be_written_is_never_shown() {
     for (request, notes) in requests.iter().zip(notes) {
         let is_held_out = request["held_out"] == true;
         assert_eq!(notes.is_null(), is_held_out, "only what is learned has notes");
+        let number: usize =
+            request["request"].as_str().unwrap().trim_start_matches("Note ").parse().unwrap();
+        for later in number..NOTES {
+            assert!(!notes.to_string().contains(&word(later)), "{number} is told {later}");
+        }
     }
 }
 
