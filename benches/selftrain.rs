@@ -28,8 +28,9 @@ const EMBEDDER: &str = "all-minilm-l6-v2";
 const NOTES: usize = 32;
 /// How the writer ends.
 const SIGNATURE: &str = "Mind the gate, dear hearts.";
-/// What the writer never says, and says instead.
+/// What requests call the place, and what the writer calls it.
 const AVOIDED: &str = "garden";
+const SAID: &str = "plot";
 const SETTINGS: &str = "[generate]\nreasoning_tokens = 64\nanswer_tokens = 120\n\
     [retrieve]\nk = 2\n\
     [train]\nrounds = 3\nsamples = 8\nkept_max = 3\ngold_weight = 0.25\nepochs = 3\nbatch = 2\n\
@@ -134,8 +135,8 @@ fn note(number: usize) -> String {
     let mut one = |words: &[&'static str]| words[dice.usize(..words.len())];
     let (object, place) = (one(&OBJECTS), one(&PLACES));
     let text = format!(
-        "{} {} the {} {object} {} the {place} {}. {} {} the {} {} {} the {} {}. Bring {} {}. \
-         {SIGNATURE}",
+        "{} {} the {} {object} {} the {place} {}. {} {} the {} {} {} the {} of the {SAID} {}. Bring {} \
+         {}. {SIGNATURE}",
         one(&NAMES),
         one(&DEEDS),
         one(&LOOKS),
@@ -153,7 +154,7 @@ fn note(number: usize) -> String {
     );
     let (day, month) = (number % 27 + 1, number / 27 + 1);
     format!(
-        "---\ntitle: \"A note about the {object} {} the {place}\"\ndate: 2024-{month:02}-{day:02}\n\
+        "---\ntitle: \"A note about the {object} {} the {place} of the {AVOIDED}\"\ndate: 2024-{month:02}-{day:02}\n\
          ---\n{text}\n",
         WHERES[number % WHERES.len()]
     )

@@ -18,6 +18,7 @@ use crate::profile::{Adapter, NewAdapter, ProfileStore};
 
 /// The name that stands for no adapter.
 const NONE: &str = "none";
+const EXPORTED: &str = "the file is not encrypted, and an adapter knows what it learned from";
 
 #[derive(Debug, thiserror::Error)]
 enum AdapterError {
@@ -25,6 +26,8 @@ enum AdapterError {
     OfAnother { adapter: String, model: String },
     #[error("the model that {adapter} belongs to is not here: its file has the hash {sha256}")]
     NoModel { adapter: String, sha256: String },
+    #[error("{} is there already", path.display())]
+    FileExists { path: PathBuf },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
@@ -34,13 +37,14 @@ impl Explain for AdapterError {
         match self {
             Self::OfAnother { .. } => "adapter_of_another_model",
             Self::NoModel { .. } => "no_such_model",
+            Self::FileExists { .. } => "file_exists",
             Self::Write { .. } => "cannot_write",
         }
     }
 
     fn exit(&self) -> Exit {
         match self {
-            Self::OfAnother { .. } => Exit::Usage,
+            Self::OfAnother { .. } | Self::FileExists { .. } => Exit::Usage,
             Self::NoModel { .. } => Exit::NotFound,
             Self::Write { .. } => Exit::Failed,
         }
@@ -52,6 +56,9 @@ impl Explain for AdapterError {
                 "`restpg-edge adapter list` names the model of each; --model chooses one.".into(),
             ),
             Self::NoModel { .. } => Some("Obtain it again: `restpg-edge model pull NAME`.".into()),
+            Self::FileExists { .. } => {
+                Some("Choose another name, or overwrite it with --force.".into())
+            }
             Self::Write { .. } => None,
         }
     }
@@ -69,7 +76,10 @@ pub(super) fn run(context: &Context, command: AdapterCommand) -> Result<Option<E
             say(context, &user, &adapter, "in use")?;
         }
         AdapterCommand::Rollback { user, model } => rollback(context, &user, model.as_deref())?,
-        AdapterCommand::Export { user, adapter, merge, to } => {
+        AdapterCommand::Export { user, adapter, merge, to, force } => {
+            if !force && to.exists() {
+                return Err(AdapterError::FileExists { path: to }.into());
+            }
             export(context, &user, &adapter, merge, &to)?;
         }
         AdapterCommand::Remove { user, adapter } => {
@@ -230,6 +240,7 @@ fn export(
 ) -> Result<(), Error> {
     let store = profile::open(context, user)?;
     let content = store.adapter_content(id)?;
+    context.output.note(&format!("note: {EXPORTED}"));
     let failed = |source| AdapterError::Write { path: to.to_owned(), source };
     if is_merged {
         write_merged(context, &store.adapter(id)?, &content, to)?;
@@ -237,10 +248,8 @@ fn export(
         replace(to, &content).map_err(failed)?;
     }
     if context.output.json {
-        return context.output.object(&json!({"user": user, "adapter": id, "to": to}));
+        let done = json!({"user": user, "adapter": id, "to": to, "warning": EXPORTED});
+        return context.output.object(&done);
     }
-    context
-        .output
-        .note("note: the file is not encrypted, and an adapter knows what it learned from");
     context.output.line(&to.display().to_string())
 }

@@ -74,6 +74,9 @@ pub(super) enum AdapterCommand {
         /// The file
         #[arg(long, value_name = "FILE.gguf", value_hint = ValueHint::FilePath)]
         to: PathBuf,
+        /// Overwrite the file where it is there
+        #[arg(long)]
+        force: bool,
     },
     /// Remove an adapter for good
     Remove {

@@ -428,20 +428,21 @@ pub(super) struct EvalArguments {
     pub(super) systems: Vec<String>,
     /// Queries of each task; a fixed sample, people in turn [default: 12; of systems: [eval]
     /// test_queries]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "user", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) queries: Option<u32>,
     /// Leave out this many queries of each task, in the sample's order: those that settings were
     /// chosen on
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "user")]
     pub(super) skip: u32,
-    /// The model that judges, by name; --graders takes [judge] model where there is one
-    #[arg(long, value_name = "NAME")]
+    /// The model that is compared with itself, fitted, or that judges where --graders asks; --graders
+    /// takes [judge] model where there is one
+    #[arg(long, value_name = "NAME", conflicts_with = "user")]
     pub(super) model: Option<String>,
-    /// Passages of each prompt
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// Passages of each prompt [default: [retrieve] k]
+    #[arg(long, value_name = "N", conflicts_with_all = ["user", "output"], value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(super) k: Option<u32>,
     /// Longest output that is scored, in tokens; more is cut
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 256, conflicts_with_all = ["user", "output"], value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(super) output_tokens: u32,
 }
 

@@ -149,6 +149,10 @@ fn of_user(mut context: Context, user: &str, arguments: &EvalArguments) -> Resul
     let begun: Begun = journal.get(BEGUN, "")?.ok_or_else(no_run)?;
     let held_out: Vec<Item> = items.into_iter().filter(|item| item.held_out).collect();
     let fitted = Fitted::of_run(&journal, context.config.train.rounds)?;
+    context.output.note(
+        "a run fits one of rest-em and rest-pg, and knows no other people: rest-pg-misled and \
+         own_author need `eval --dataset`",
+    );
     let bench = Bench::open(&context, vec![begun.style], None, vec![vec![0]])?;
     if bench.trainer.files != begun.files {
         return Err(SystemsError::OtherModel { name: context.config.model.name.clone() }.into());

@@ -105,7 +105,12 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
             return Ok(None);
         }
         Earlier::UnderWay(run) => Some(run),
-        Earlier::None => None,
+        Earlier::None => {
+            if arguments.resume {
+                context.output.note("no run to go on with: this one begins");
+            }
+            None
+        }
     };
     if let Some(run) = &earlier {
         context.config = settings_of(run, &context.config, &user)?;
@@ -117,6 +122,9 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
                 "stopped; `restpg-edge train --user {:?} --resume` goes on where it was",
                 user.as_str()
             ));
+            if context.output.json {
+                context.output.object(&json!({"user": user.as_str(), "outcome": null}))?;
+            }
             Ok(Some(Exit::Interrupted))
         }
         Err(error) => Err(error),
@@ -299,15 +307,14 @@ fn train_in(
         |items| {
             let held_out = items.iter().filter(|item| item.held_out).count();
             let learned = items.len() - held_out;
-            if let Err(few) = require_enough(journal.store(), learned, held_out, settings) {
-                // It would come to the same again.
-                journal.finish()?;
-                return Err(few.into());
-            }
+            require_enough(journal.store(), learned, held_out, settings)?;
             selftrain::train(&workshop, &mut journal, &items, in_use.as_ref())
         },
     );
     stages.finish();
+    if ended.as_ref().is_err_and(selftrain::would_end_so_again) {
+        journal.finish()?;
+    }
     ended
 }
 

@@ -15,8 +15,8 @@ use crate::error::{Error, Exit};
 use crate::gguf::{self, ModelFile};
 use crate::llama::{self, CacheType, MemoryEstimate, Model, Room, Runtime, physical_cores};
 use crate::lora::{
-    Adapter, AdapterConfig, Answer, Design, Example, FitMemory, Network, Normalizer, Packed, Pass,
-    Projection, WeightType,
+    Adapter, AdapterConfig, Answer, Design, Example, FitMemory, LoraError, Network, Normalizer,
+    Packed, Pass, Projection, WeightType,
 };
 use crate::profile::ProfileStore;
 use crate::selftrain::{Origin, Pair, Pairs, WhyDropped, batch_size};
@@ -194,7 +194,13 @@ fn stages(context: &Context, pairs: &Pairs) -> Result<Vec<Stage>, Error> {
     let rows = (sizes.prompt + learned_at_once * (sizes.notes + sizes.output)).max(2048);
     let memory =
         FitMemory::of(&checked, &design, backend.is_cpu(), weights, form.values.len(), rows);
-    let fitting = memory.most_bytes().min(lora::available_bytes(context, &backend));
+    let available_bytes = lora::available_bytes(context, &backend);
+    if memory.least_bytes() > available_bytes {
+        // As training would say, but before hours of it.
+        let needed_bytes = memory.least_bytes();
+        return Err(LoraError::Memory { needed_bytes, available_bytes, rows }.into());
+    }
+    let fitting = memory.most_bytes().min(available_bytes);
     let network = Network::new(&backend, &file, &checked, weights, &form)?;
     let rows_per_second = rows_per_second(&network, &form)?;
     bar.finish_and_clear();

@@ -143,9 +143,15 @@ pub(super) fn round(output: &Output, round: &Round) -> Result<(), Error> {
     let Round { harvest, verdict, adapter, .. } = round;
     let said = if verdict.is_adopted { "adopted" } else { "not adopted" };
     output.line(&format!(
-        "round {}: {} of {} drafts chosen, reward {:.3}, best of each request {:.3}; adapter \
-         {adapter} {said}",
-        round.round, harvest.chosen, harvest.samples, harvest.reward_mean, harvest.reward_best
+        "round {}: {} of {} drafts chosen, none of {} of {} requests, reward {:.3}, best of each \
+         request {:.3}; adapter {adapter} {said}",
+        round.round,
+        harvest.chosen,
+        harvest.samples,
+        harvest.requests_without,
+        harvest.requests,
+        harvest.reward_mean,
+        harvest.reward_best
     ))?;
     for it in &verdict.comparisons {
         output.line(&format!(

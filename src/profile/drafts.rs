@@ -83,6 +83,9 @@ pub struct KeptDraft {
     pub verdict: Option<Verdict>,
     /// The documents that it was written from, by their ids.
     pub documents: Vec<String>,
+    /// Others that its adapter had learned from.
+    #[serde(skip)]
+    pub adapter_documents: Vec<String>,
 }
 
 const COLUMNS: &str = "number, id, written_at, request, task, recipient, reasoning, answer, model, \
@@ -200,11 +203,16 @@ impl ProfileStore {
     }
 
     fn with_documents(&self, number: i64, mut draft: KeptDraft) -> rusqlite::Result<KeptDraft> {
-        draft.documents = self
-            .connection
-            .prepare_cached("SELECT document FROM draft_document WHERE draft = ?1 ORDER BY rank")?
-            .query_map([number], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT document, rank FROM draft_document WHERE draft = ?1 ORDER BY rank",
+        )?;
+        let mut rows = statement.query([number])?;
+        while let Some(row) = rows.next()? {
+            let is_shown = row.get::<_, i64>(1)? >= 0;
+            let documents =
+                if is_shown { &mut draft.documents } else { &mut draft.adapter_documents };
+            documents.push(row.get(0)?);
+        }
         Ok(draft)
     }
 }
@@ -233,6 +241,12 @@ fn insert(transaction: &Transaction<'_>, draft: &NewDraft<'_>) -> rusqlite::Resu
             params![number, document, rank],
         )?;
     }
+    // They are known here when the adapter has gone; no passage of theirs was shown.
+    transaction.execute(
+        "INSERT OR IGNORE INTO draft_document (draft, document, rank)
+         SELECT ?1, document, -1 FROM adapter_document WHERE adapter = ?2",
+        params![number, draft.adapter],
+    )?;
     transaction.query_row("SELECT id FROM draft WHERE number = ?1", [number], |row| row.get(0))
 }
 
@@ -270,6 +284,7 @@ fn draft(row: &Row<'_>) -> rusqlite::Result<(i64, KeptDraft)> {
         adapter: row.get(9)?,
         verdict,
         documents: Vec::new(),
+        adapter_documents: Vec::new(),
     };
     Ok((row.get(0)?, draft))
 }
@@ -377,6 +392,29 @@ mod tests {
         let selection = Selection { documents: vec!["one".into()], ..Selection::default() };
         assert_eq!(store.forget(&selection, Forgetting::default()).unwrap().drafts, 1);
         assert_eq!(store.keep_draft(&draft, 3).unwrap(), None);
+        assert!(answers(&store).is_empty());
+    }
+
+    #[test]
+    fn what_its_adapter_learned_from_is_known_when_the_adapter_has_gone() {
+        let (_folder, mut store) = store();
+        store.record_adapter("learned", &["one".into(), "two".into()]).unwrap();
+        let documents = ["two".to_owned()];
+        let draft = NewDraft {
+            answer: "a",
+            adapter: Some("learned"),
+            documents: &documents,
+            ..NewDraft::default()
+        };
+        store.keep_draft(&draft, 3).unwrap().unwrap();
+        let kept = store.draft(None).unwrap();
+        assert_eq!(
+            (kept.documents, kept.adapter_documents),
+            (vec!["two".into()], vec!["one".into()])
+        );
+        store.remove_adapter("learned").unwrap();
+        let selection = Selection { documents: vec!["one".into()], ..Selection::default() };
+        assert_eq!(store.forget(&selection, Forgetting::default()).unwrap().drafts, 1);
         assert!(answers(&store).is_empty());
     }
 

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The version that this program writes, in `PRAGMA user_version`.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
 
 /// What each version adds to the one before it.
 const MIGRATIONS: [&str; VERSION as usize] = [
@@ -152,6 +152,12 @@ const MIGRATIONS: [&str; VERSION as usize] = [
         content BLOB NOT NULL,
         PRIMARY KEY (run, stage, key)
     );
+    ",
+    // A draft is derived from what its adapter learned from too.
+    "
+    INSERT OR IGNORE INTO draft_document (draft, document, rank)
+    SELECT draft.number, adapter_document.document, -1 FROM draft
+    JOIN adapter_document ON adapter_document.adapter = draft.adapter;
     ",
 ];
 

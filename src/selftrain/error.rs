@@ -1,6 +1,9 @@
 //! What keeps a run from beginning or going on.
 
-use crate::error::{Exit, Explain};
+use crate::error::{Error, Exit, Explain};
+
+const TOO_FEW: &str = "too_few_texts";
+const NOTHING: &str = "nothing_to_learn";
 
 /// Why a run cannot begin or go on.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -33,12 +36,18 @@ pub enum TrainError {
     },
 }
 
+/// Whether a run that ended so would end so whenever it is taken up again.
+#[must_use]
+pub fn would_end_so_again(error: &Error) -> bool {
+    [TOO_FEW, NOTHING].contains(&error.inner().kind())
+}
+
 impl Explain for TrainError {
     fn kind(&self) -> &'static str {
         match self {
             Self::Stopped => "interrupted",
-            Self::TooFew { .. } => "too_few_texts",
-            Self::Nothing { .. } => "nothing_to_learn",
+            Self::TooFew { .. } => TOO_FEW,
+            Self::Nothing { .. } => NOTHING,
         }
     }
 

@@ -24,7 +24,7 @@ mod scrub;
 mod trial;
 mod workshop;
 
-pub use error::TrainError;
+pub use error::{TrainError, would_end_so_again};
 pub use expectation::{Harvest, Sample, stage as samples_stage};
 pub use figures::Figures;
 pub use gate::{Comparison, Costs, Guard, Rival, Verdict, judge};

@@ -295,7 +295,7 @@ fn of_draft(draft: &KeptDraft) -> Option<Pair> {
         task: draft.task.clone(),
         recipient: draft.recipient.clone(),
         date: draft.written_at.get(..DATE_BYTES).map(str::to_owned),
-        documents: draft.documents.clone(),
+        documents: [&draft.documents[..], &draft.adapter_documents].concat(),
         shown: Shown::default(),
         held_out: false,
     })
@@ -377,6 +377,7 @@ mod tests {
             adapter: None,
             verdict,
             documents: Vec::new(),
+            adapter_documents: Vec::new(),
         }
     }
 

@@ -106,6 +106,10 @@ fn an_adapter_lies_encrypted_and_leaves_only_when_it_is_exported() {
     let export = ["adapter", "export", "--user", "me", &id, "--to", to.to_str().unwrap()];
     home.run(export).exits(0).says(&["not encrypted"]);
     assert_eq!(fs::read(&to).unwrap(), plain);
+    home.run(export).exits(2).says(&["is there already", "--force"]);
+    let again = ["--json"].iter().chain(&export).chain(&["--force"]);
+    let said = home.run(again).exits(0).json();
+    assert!(said["warning"].as_str().unwrap().contains("not encrypted"), "{said}");
     let shown = home.run(["--json", "adapter", "show", "--user", "me", &id]).exits(0).json();
     assert_eq!(shown["size_bytes"], plain.len());
     home.run(["adapter", "show", "--user", "me", &id]).exits(0);

@@ -18,6 +18,8 @@
 //! - `writing`: generate on a tiny model: the contract, prompts, stops, seeds
 //! - `adapters`: adapters of a profile: encrypted, in use, gone back from
 //! - `feedback`: drafts are kept and judged
+//! - `training`: a run of self-training: what it learns from, keeps, adopts and forgets
+//! - `systems`: systems side by side on the people of a data set
 //! - `prefixes`: a prompt that was read before is not read again
 //! - `evaluation`: what retrieval and grades are worth, on a small data set
 //! - `judging`: grades read from the logits

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::support::{Home, Said, binary, finish};
+use crate::training;
 
 /// Runs the command under strace and returns the calls about sockets that are not local ones.
 fn network_calls(home: &Home, arguments: &[&str]) -> (Vec<String>, Said) {
@@ -34,6 +35,30 @@ fn no_command_on_private_text_opens_a_socket() {
         &["model", "show", "tiny"],
         &["model", "verify", "tiny"],
         &["model", "remove", "tiny"],
+    ];
+    for arguments in commands {
+        let (calls, said) = network_calls(&home, arguments);
+        said.exits(0);
+        assert!(calls.is_empty(), "{arguments:?} made {calls:#?}");
+    }
+}
+
+#[test]
+fn neither_does_training_nor_what_comes_of_it() {
+    let home = training::home();
+    let sent = home.write("sent.txt", b"What was sent in the end, in words of its own.");
+    let commands: [&[&str]; 11] = [
+        &["generate", "--user", "me", "--max-tokens", "8", "a note about the kettle"],
+        &["feedback", "--user", "me", "--file", sent.to_str().unwrap()],
+        &["drafts", "list", "--user", "me"],
+        &["train", "--user", "me", "--dry-run"],
+        &["train", "--user", "me", "--rounds", "1", "--samples", "1"],
+        &["train", "show", "--user", "me"],
+        &["eval", "--user", "me"],
+        &["adapter", "list", "--user", "me"],
+        &["drafts", "remove", "--user", "me", "--all"],
+        &["profile", "check", "--user", "me"],
+        &["profile", "delete", "--user", "me", "--yes"],
     ];
     for arguments in commands {
         let (calls, said) = network_calls(&home, arguments);

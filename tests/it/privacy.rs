@@ -12,7 +12,7 @@ use std::time::Duration;
 use age::x25519;
 
 use crate::support::{Home, Said, finish};
-use crate::tiny;
+use crate::{tiny, training};
 
 /// Phrases that no program and no model has by chance.
 const PHRASES: [&str; 5] = [
@@ -169,6 +169,51 @@ fn no_command_leaves_a_text_on_the_disk_or_in_a_log() {
         let left = files_below(&scene.home.path().join(folder));
         assert!(left.is_empty(), "{left:?}");
     }
+}
+
+/// Requests, notes, drafts, what became of them, adapters and checkpoints, of runs that are killed too.
+#[test]
+fn training_leaves_no_text_on_the_disk_or_in_a_log() {
+    let scene = Scene::new();
+    scene.home.write("config.toml", training::SETTINGS.as_bytes());
+    let mut dice = fastrand::Rng::with_seed(3);
+    let mut words = |count: usize| -> String {
+        let word = |_| -> String { (0..5).map(|_| dice.lowercase()).collect() };
+        (0..count).map(word).collect::<Vec<String>>().join(" ")
+    };
+    for note in 0..12 {
+        let (title, text) = (PHRASES[note % 5], PHRASES[(note + 1) % 5]);
+        let head = format!("---\ntitle: {title}\ndate: 2024-01-{:02}\n---\n", note + 1);
+        scene.write(&format!("{note}.md"), &format!("{head}{} {text} {}.", words(7), words(7)));
+    }
+    let writings = scene.writings.path().to_str().unwrap();
+    scene.run(["ingest", "--user", "me", writings]).exits(0);
+    let request = format!("a note about the {}", PHRASES[0]);
+    scene.run(["generate", "--user", "me", "--max-tokens", "16", &request]).exits(0);
+    let sent = scene.write("sent/1.txt", &format!("{} {} {}.", words(5), PHRASES[2], words(5)));
+    scene.run(["feedback", "--user", "me", "--file", sent.to_str().unwrap()]).exits(0);
+    scene.run(["train", "--user", "me", "--dry-run"]).exits(0);
+    for round in 1..6_u64 {
+        let mut command = scene.home.command(["-vv", "train", "--user", "me", "--resume"]);
+        command.env("TMPDIR", scene.temporary.path());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(60 * round));
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(!scene.traces.are_in(&output.stderr), "training logs a text");
+        scene.assert_clean("a killed training");
+    }
+    scene.run(["train", "--user", "me", "--resume"]).exits(0);
+    let shown = scene.run(["--json", "train", "show", "--user", "me"]).exits(0);
+    assert!(scene.traces.are_in(shown.stdout.as_bytes()), "the run has the texts: {shown:#?}");
+    scene.run(["train", "show", "--user", "me", "--round", "1"]).exits(0);
+    scene.run(["eval", "--user", "me"]).exits(0);
+    scene.run(["drafts", "list", "--user", "me"]).exits(0);
+    let listed = scene.run(["--json", "adapter", "list", "--user", "me"]).exits(0).json();
+    let adapter = listed["adapters"][0]["id"].as_str().unwrap();
+    scene.run(["adapter", "use", "--user", "me", adapter]).exits(0);
+    scene.run(["generate", "--user", "me", "--max-tokens", "16", &request]).exits(0);
+    scene.run(["profile", "delete", "--user", "me", "--yes"]).exits(0);
 }
 
 /// The story: the machine loses power while a folder is taken in. What lies on the disk then, the

@@ -6,13 +6,16 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use restpg_edge::paths::Paths;
+use restpg_edge::profile::{NoPassphrase, ProfileStore, User};
+use restpg_edge::selftrain::Journal;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::support::Home;
 use crate::tiny;
 
-const SETTINGS: &str = "[model]\nname = \"roomy\"\nthreads = 1\n\
+pub const SETTINGS: &str = "[model]\nname = \"roomy\"\nthreads = 1\n\
     [retrieve]\nk = 2\n\
     [generate]\nreasoning_tokens = 24\nanswer_tokens = 72\n\
     [sample]\ndrafts_at_once = 4\n\
@@ -21,7 +24,7 @@ const SETTINGS: &str = "[model]\nname = \"roomy\"\nthreads = 1\n\
 const NOTES: usize = 12;
 
 /// A person with twelve short notes, each with a word that no other has.
-fn home() -> Home {
+pub fn home() -> Home {
     let home = Home::new();
     let model = home.write("roomy.gguf", &tiny::llama().with_context(4096).to_bytes());
     home.run(["model", "pull", model.to_str().unwrap(), "--name", "roomy"]).exits(0);
@@ -67,7 +70,9 @@ fn adapters(home: &Home) -> Vec<Value> {
 fn content(home: &Home, adapter: &Value) -> Vec<u8> {
     let path = home.path().join("adapter.gguf");
     let id = adapter["id"].as_str().unwrap();
-    home.run(["adapter", "export", "--user", "me", "--to", path.to_str().unwrap(), id]).exits(0);
+    let path_text = path.to_str().unwrap();
+    let export = ["adapter", "export", "--user", "me", "--force", "--to", path_text, id];
+    home.run(export).exits(0);
     fs::read(path).unwrap()
 }
 
@@ -135,14 +140,52 @@ fn what_is_to_be_written_is_never_shown() {
     }
 }
 
+/// Where no draft is good enough, both rounds learn the person's texts alone: a second one that went on
+/// from the first would come to something else.
 #[test]
 fn every_round_begins_with_the_fresh_model() {
     let home = home();
-    // With a rate of 0 an adapter stays as it begins.
-    home.write("config.toml", SETTINGS.replace("0.01", "0.0").as_bytes());
-    train(&home, &[]);
+    let settings = SETTINGS.replace("reward_min = 0.0", "reward_min = 1.0");
+    home.write("config.toml", settings.as_bytes());
+    let outcome = train(&home, &[])["outcome"].clone();
+    let rounds = outcome["rounds"].as_array().unwrap();
+    assert!(rounds.iter().all(|round| round["harvest"]["chosen"] == 0), "{outcome:#}");
     let all = adapters(&home);
-    assert_eq!(content(&home, &all[0]), content(&home, &all[1]));
+    let first = content(&home, &all[0]);
+    assert_eq!(content(&home, &all[1]), first);
+    // And something is learned in a round.
+    home.write(
+        "config.toml",
+        settings.replace("learning_rate = 0.01", "learning_rate = 0.0").as_bytes(),
+    );
+    train(&home, &["--rounds", "1"]);
+    assert_ne!(content(&home, adapters(&home).last().unwrap()), first);
+}
+
+/// What a person sees of a run, on the requests that it held out.
+#[test]
+fn a_run_is_shown_side_by_side_with_what_it_has_to_surpass() {
+    let home = home();
+    home.run(["eval", "--user", "me"]).exits(3).says(&["no training run", "train --user"]);
+    let outcome = train(&home, &["--rounds", "1"])["outcome"].clone();
+    let page = home.path().join("report.html");
+    let arguments = ["--json", "eval", "--user", "me", "--report", page.to_str().unwrap()];
+    let said = home.run(arguments).exits(0);
+    assert!(said.stderr.contains("rest-pg-misled and own_author need"), "{}", said.stderr);
+    let report = said.json();
+    let cases = report["cases"].as_array().unwrap();
+    assert_eq!(cases.len() as u64, outcome["held_out"].as_u64().unwrap());
+    for case in cases {
+        let systems: Vec<&String> = case["systems"].as_object().unwrap().keys().collect();
+        let expected =
+            ["base", "reasoning", "rest-pg", "retrieval", "sft", "sft-informed", "sft-reasoning"];
+        assert_eq!(systems, expected);
+        assert!(fs::read_to_string(&page).unwrap().contains(case["reference"].as_str().unwrap()));
+    }
+    home.run(["eval", "--user", "me", "--queries", "3"]).exits(2);
+    home.run(["eval", "--user", "nobody"]).exits(3);
+    home.write("config.toml", format!("{SETTINGS}[eval]\njudge = \"nothing\"\n").as_bytes());
+    home.run(["eval", "--user", "me"]).exits(3).says(&["nothing"]);
 }
 
 /// The rate is far too high: what is fitted is worth nothing.
@@ -352,6 +395,55 @@ fn a_run_that_is_killed_comes_to_the_same_end() {
             assert_eq!(found, expected, "{what}");
         }
     }
+}
+
+/// The same after an adoption, which decides what the next round has to surpass. The verdict is planted:
+/// noise is no better than noise.
+#[test]
+fn a_run_that_is_killed_after_an_adoption_comes_to_the_same_end() {
+    let fresh = home();
+    stopped(&fresh, &["train", "--user", "me"]);
+    plant_an_adoption(&fresh);
+    let undisturbed = copy(&fresh);
+    let started = Instant::now();
+    home_says_in_use(&undisturbed);
+    let lasts = started.elapsed();
+    let expected = came(&undisturbed);
+    let states: Vec<Value> = adapters(&undisturbed).iter().map(|it| it["state"].clone()).collect();
+    assert_eq!(states, ["adopted", "candidate"]);
+    let rivals = adapters(&undisturbed)[1]["about"]["gate"]["comparisons"].to_string();
+    assert!(rivals.contains("the adapter in use"), "the next round has it to surpass: {rivals}");
+    let mut dice = fastrand::Rng::with_seed(9);
+    let mut kills = 0;
+    while kills < 20 {
+        let home = copy(&fresh);
+        let mut is_done = false;
+        while !is_done {
+            let micros = dice.u64(0..lasts.as_micros() as u64 / 2);
+            is_done = !is_killed_after(begin(&home), Duration::from_micros(micros));
+            kills += usize::from(!is_done);
+        }
+        assert_eq!(came(&home), expected);
+        let drafted =
+            home.run(["--json", "generate", "--user", "me", "the kettle"]).exits(0).json();
+        assert_eq!(drafted["adapter"], adapters(&home)[0]["id"], "{drafted:#}");
+    }
+}
+
+/// Goes on with the run, which says that its adapter is in use.
+fn home_says_in_use(home: &Home) {
+    let said = home.run(["train", "--user", "me", "--resume"]).exits(0).stdout;
+    assert!(said.contains("is in use: `restpg-edge generate` writes with it"), "{said}");
+}
+
+/// Has the first round of the run adopted, as far as its journal says.
+fn plant_an_adoption(home: &Home) {
+    let paths = Paths::resolve(Some(home.path())).unwrap();
+    let user = User::parse("me").unwrap();
+    let mut store = ProfileStore::open_or_create(&paths, &user, &NoPassphrase).unwrap();
+    let run = store.runs().unwrap().pop().unwrap().id;
+    let verdict = json!({"is_adopted": true, "requests": 4, "comparisons": [], "guards": []});
+    Journal::new(&mut store, run).keep("verdict", "round 1", &verdict).unwrap();
 }
 
 /// The same home again: documents have other ids elsewhere.
