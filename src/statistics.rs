@@ -1,5 +1,6 @@
-//! How sure a mean is, by Student's t; and means with paired bootstrap intervals (Efron): queries are drawn again with replacement, all
-//! systems on the same draw, so that what makes a query easy for all of them cancels.
+//! How sure a mean is, by Student's t; and means with paired bootstrap intervals (Efron): queries are
+//! drawn again with replacement, all systems on the same draw, so that what makes a query easy for all of
+//! them cancels.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,9 +30,37 @@ pub fn macro_mean(groups: &[&[f64]]) -> Interval {
     let mut resamples: Vec<f64> = (0..RESAMPLES)
         .map(|_| average(&mut groups.iter().map(|values| resampled(values, &mut random))))
         .collect();
+    interval(average(&mut groups.iter().map(|values| mean(values))), &mut resamples)
+}
+
+/// The macro mean of gains as a part of that of what they are gained over; both of a query, `(gain, base)`,
+/// are drawn together. 0 where the base is.
+#[must_use]
+pub fn macro_relative(groups: &[Vec<(f64, f64)>]) -> Interval {
+    let mut random = fastrand::Rng::with_seed(SEED);
+    let part = |gain: f64, base: f64| if base > 0.0 { gain / base } else { 0.0 };
+    // The mean of a group is that of what `of` chooses among its pairs; groups count alike.
+    let ratio = |of: &mut dyn FnMut(&[(f64, f64)], usize) -> (f64, f64)| {
+        let (mut gain, mut base) = (0.0, 0.0);
+        for group in groups.iter().filter(|group| !group.is_empty()) {
+            for place in 0..group.len() {
+                let pair = of(group, place);
+                gain += pair.0 / group.len() as f64;
+                base += pair.1 / group.len() as f64;
+            }
+        }
+        part(gain, base)
+    };
+    let mean = ratio(&mut |group, place| group[place]);
+    let mut resamples: Vec<f64> =
+        (0..RESAMPLES).map(|_| ratio(&mut |group, _| group[random.usize(..group.len())])).collect();
+    interval(mean, &mut resamples)
+}
+
+fn interval(mean: f64, resamples: &mut [f64]) -> Interval {
     resamples.sort_by(f64::total_cmp);
     Interval {
-        mean: average(&mut groups.iter().map(|values| mean(values))),
+        mean,
         low: resamples[RESAMPLES * 25 / 1000],
         high: resamples[RESAMPLES * 975 / 1000 - 1],
     }
@@ -103,6 +132,20 @@ fn resampled(values: &[f64], random: &mut fastrand::Rng) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_relative_gain_is_of_what_was_drawn_with_it() {
+        // Everything gains a tenth: however they are drawn, so does their mean.
+        let groups = [vec![(0.1, 1.0), (0.5, 5.0)], vec![(0.02, 0.2)]];
+        let relative = macro_relative(&groups);
+        for value in [relative.mean, relative.low, relative.high] {
+            assert!((value - 0.1).abs() < 1e-12, "{relative:?}");
+        }
+        let spread = macro_relative(&[vec![(0.2, 1.0), (0.0, 1.0), (0.4, 1.0), (0.2, 1.0)]]);
+        assert!((spread.mean - 0.2).abs() < 1e-12);
+        assert!(spread.low < 0.1 && spread.high > 0.3, "{spread:?}");
+        assert_eq!(macro_relative(&[]).mean, 0.0);
+    }
 
     #[test]
     fn the_interval_is_that_of_the_normal_law_for_many_values() {

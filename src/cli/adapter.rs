@@ -72,7 +72,13 @@ pub(super) fn run(context: &Context, command: AdapterCommand) -> Result<Option<E
             add(context, &user, model.as_deref(), &path)?;
         }
         AdapterCommand::Use { user, adapter } => {
-            profile::open(context, &user)?.adopt_adapter(&adapter)?;
+            let mut store = profile::open(context, &user)?;
+            store.adopt_adapter(&adapter)?;
+            if store.adapter(&adapter)?.about["gate"]["is_adopted"] == false {
+                context
+                    .output
+                    .note("note: training did not adopt it; `restpg-edge adapter show` says why");
+            }
             say(context, &user, &adapter, "in use")?;
         }
         AdapterCommand::Rollback { user, model } => rollback(context, &user, model.as_deref())?,

@@ -300,12 +300,17 @@ impl Bench {
         let trainer = Trainer::open(context)?;
         let config = &context.config;
         let name = &config.eval.judge;
-        let of_reward = match config.judge.model.as_str() {
-            "" => config.model.name.as_str(),
-            other => other,
-        };
-        if config.reward.judge_weight > 0.0 && name == of_reward {
-            return Err(SystemsError::JudgeOfReward { name: name.clone() }.into());
+        let models = ModelStore::new(&context.paths.models);
+        if config.reward.judge_weight > 0.0 && !name.is_empty() {
+            let of_reward = match config.judge.model.as_str() {
+                "" => config.model.name.as_str(),
+                other => other,
+            };
+            // Two names may stand for one model.
+            let hash = |name: &str| models.resolve(name).map(|(manifest, _)| manifest.sha256);
+            if hash(name)? == hash(of_reward)? {
+                return Err(SystemsError::JudgeOfReward { name: name.clone() }.into());
+            }
         }
         if config.eval.aspects && trainer.embed().is_none() {
             let name = config.retrieve.embedder.clone();
@@ -314,7 +319,7 @@ impl Bench {
         let judge = match name.as_str() {
             "" => None,
             name => {
-                let (_, file) = ModelStore::new(&context.paths.models).resolve(name)?;
+                let (_, file) = models.resolve(name)?;
                 Some(Model::load(trainer.runtime.clone(), &file)?)
             }
         };

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::scores::Scores;
 use super::systems::{Case, Selection, Tries};
-use crate::statistics::{Interval, macro_mean};
+use crate::statistics::{Interval, macro_mean, macro_relative};
 
 /// Qualities that differ by less are a tie.
 const TIE: f64 = 0.005;
@@ -97,8 +97,8 @@ impl SystemsReport {
 }
 
 /// The values of `measure` by task.
-fn by_task(cases: &[Case], measure: impl Fn(&Case) -> Option<f64>) -> BTreeMap<String, Vec<f64>> {
-    let mut tasks: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+fn by_task<T>(cases: &[Case], measure: impl Fn(&Case) -> Option<T>) -> BTreeMap<String, Vec<T>> {
+    let mut tasks: BTreeMap<String, Vec<T>> = BTreeMap::new();
     for case in cases {
         if let Some(value) = measure(case) {
             tasks.entry(case.task.clone()).or_default().push(value);
@@ -129,8 +129,8 @@ fn against(cases: &[Case], system: &str, other: &str) -> Against {
     let gain = |case: &Case| Some(quality(case, system)? - quality(case, other)?);
     let gains = by_task(cases, gain);
     let interval = macro_average(&gains);
-    let base = macro_average(&by_task(cases, |case| quality(case, other))).mean;
-    let part = |value: f64| if base > 0.0 { value / base } else { 0.0 };
+    let pair = |case: &Case| Some((gain(case)?, quality(case, other)?));
+    let pairs: Vec<Vec<(f64, f64)>> = by_task(cases, pair).into_values().collect();
     let all: Vec<f64> = gains.into_values().flatten().collect();
     let wins = all.iter().filter(|gain| **gain > TIE).count();
     let losses = all.iter().filter(|gain| **gain < -TIE).count();
@@ -138,11 +138,7 @@ fn against(cases: &[Case], system: &str, other: &str) -> Against {
         system: system.to_owned(),
         other: other.to_owned(),
         gain: interval,
-        relative: Interval {
-            mean: part(interval.mean),
-            low: part(interval.low),
-            high: part(interval.high),
-        },
+        relative: macro_relative(&pairs),
         wins,
         ties: all.len() - wins - losses,
         losses,

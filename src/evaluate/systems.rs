@@ -222,7 +222,8 @@ pub struct Selection {
     pub count: u32,
     /// The mean quality of all drafts.
     pub mean: f64,
-    /// The mean quality of those that the reward of training would choose: it sees the person's text.
+    /// The mean quality of those that the reward of training, without a judge, would choose: it sees the
+    /// person's text.
     pub by_reward: f64,
     /// The mean quality of the best of each request.
     pub oracle: f64,

@@ -170,6 +170,8 @@ impl Verdict {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::profile::Hit;
+    use crate::selftrain::Item;
 
     fn settings() -> TrainConfig {
         let none = std::path::Path::new("/nowhere.toml");
@@ -231,6 +233,35 @@ mod tests {
         let verdict = verdict(&copied, 1.0);
         assert!(!verdict.is_adopted);
         assert_eq!(verdict.objections(), ["copying 0.900, at most 0.200"]);
+    }
+
+    /// Texts that have much in common with what is shown for them, and a machine that says what it is shown.
+    #[test]
+    fn a_machine_that_says_what_it_is_shown_is_refused() {
+        let item = |n: usize| Item {
+            key: n.to_string(),
+            request: "a note".into(),
+            task: "free".into(),
+            output: format!("The kettle sings at dawn, and nobody gets up for it on day {n}."),
+            passages: vec![Hit {
+                text: "The kettle sings at dawn, and nobody but the cat gets up for it.".into(),
+                ..Hit::default()
+            }],
+            writer: 0,
+            documents: Vec::new(),
+            held_out: true,
+        };
+        let items: Vec<Item> = (0..8).map(item).collect();
+        let by = |answer: fn(&Item) -> &str| -> Vec<Figures> {
+            items.iter().map(|item| Figures::of(answer(item), item)).collect()
+        };
+        let base = by(|_| "A kettle is a thing for water, and it stands on the stove.");
+        let copies = by(|item| &item.passages[0].text);
+        let rivals = [Rival { name: "the model", figures: &base }];
+        let costs = Costs { perplexity_ratio: 1.0, leaks: 0, base_leaks: 0 };
+        let verdict = judge(&copies, &rivals, &base, costs, &settings());
+        assert!(verdict.comparisons[0].is_passed, "it looks better: {verdict:?}");
+        assert_eq!(verdict.objections(), ["copying 1.000, at most 0.200"]);
     }
 
     #[test]

@@ -14,6 +14,11 @@ const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 static KEY_BLOCK: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\z)")
 });
+/// The end and the middle of a key whose beginning stands in another passage.
+static KEY_END: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?s)\A[^-]*-----END [A-Z ]*PRIVATE KEY-----"));
+static KEY_LINES: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?m)(?:^[A-Za-z0-9+/]{48,76}={0,2}$\n?){2,}"));
 /// Tokens of well-known services, and JSON web tokens.
 static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
@@ -37,7 +42,7 @@ fn pattern(pattern: &str) -> Regex {
 pub fn scrub(text: &str) -> (Cow<'_, str>, usize) {
     let mut found = 0;
     let mut text = Cow::Borrowed(text);
-    for secret in [&KEY_BLOCK, &TOKEN] {
+    for secret in [&KEY_BLOCK, &KEY_END, &KEY_LINES, &TOKEN] {
         replace(&mut text, secret, &mut found, |_| Some(HIDDEN.to_owned()));
     }
     replace(&mut text, &PASSWORD, &mut found, |parts| {
@@ -100,6 +105,8 @@ mod tests {
                 "-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nbye",
                 "[…]\nbye",
             ),
+            ("abc\nde==\n-----END RSA PRIVATE KEY-----\nbye", "[…]\nbye"),
+            (&format!("one\n{0}\n{0}\n{0}bye", "MIIEvQIBADANBgkq".repeat(4) + "\n"), "one\n[…]bye"),
         ] {
             let (found, count) = scrub(text);
             assert_eq!((found.as_ref(), count), (expected, 1), "{text}");

@@ -97,6 +97,9 @@ fn a_run_leaves_what_it_made_and_says_why_it_is_not_used() {
     assert!(all.iter().all(|adapter| adapter["state"] == "candidate"));
     assert_eq!(all[0]["about"]["origin"], "trained");
     assert_eq!(all[0]["about"]["gate"], rounds[0]["verdict"]);
+    let candidate = all[0]["id"].as_str().unwrap();
+    home.run(["adapter", "use", "--user", "me", candidate]).exits(0).says(&["did not adopt it"]);
+    home.run(["adapter", "rollback", "--user", "me"]).exits(0);
     let learned = all[0]["documents"].as_u64().unwrap();
     assert!((4..=NOTES as u64 - 4).contains(&learned), "{learned} documents");
 
