@@ -106,7 +106,7 @@ mod tests {
                 "[…]\nbye",
             ),
             ("abc\nde==\n-----END RSA PRIVATE KEY-----\nbye", "[…]\nbye"),
-            (&format!("one\n{0}\n{0}\n{0}bye", "MIIEvQIBADANBgkq".repeat(4) + "\n"), "one\n[…]bye"),
+            (&format!("one\n{0}{0}{0}bye", "MIIEvQIBADANBgkq".repeat(4) + "\n"), "one\n[…]bye"),
         ] {
             let (found, count) = scrub(text);
             assert_eq!((found.as_ref(), count), (expected, 1), "{text}");

@@ -42,7 +42,7 @@ fn the_second_run_reads_nothing_and_writes_the_same() {
     // Of an edited request what stands before it.
     let edited = generate(&home, &["the kettle is off"]);
     let (cached, prompt) = (tokens(&edited, "cached_tokens"), tokens(&edited, "prompt_tokens"));
-    assert!(cached > prompt / 2 && cached < prompt, "{cached} of {prompt}");
+    assert!(cached > prompt / 3 && cached < prompt, "{cached} of {prompt}");
     // Several drafts share it too.
     let several = generate(&home, &["--best-of", "3", "the kettle"]);
     assert_eq!(tokens(&several, "cached_tokens"), tokens(&several, "prompt_tokens"));

@@ -175,7 +175,8 @@ fn no_command_leaves_a_text_on_the_disk_or_in_a_log() {
 #[test]
 fn training_leaves_no_text_on_the_disk_or_in_a_log() {
     let scene = Scene::new();
-    scene.home.write("config.toml", training::SETTINGS.as_bytes());
+    let settings = training::SETTINGS.replace("answer_tokens = 72", "answer_tokens = 160");
+    scene.home.write("config.toml", settings.as_bytes());
     let mut dice = fastrand::Rng::with_seed(3);
     let mut words = |count: usize| -> String {
         let word = |_| -> String { (0..5).map(|_| dice.lowercase()).collect() };
