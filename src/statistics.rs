@@ -39,21 +39,19 @@ pub fn macro_mean(groups: &[&[f64]]) -> Interval {
 pub fn macro_relative(groups: &[Vec<(f64, f64)>]) -> Interval {
     let mut random = fastrand::Rng::with_seed(SEED);
     let part = |gain: f64, base: f64| if base > 0.0 { gain / base } else { 0.0 };
-    // The mean of a group is that of what `of` chooses among its pairs; groups count alike.
-    let ratio = |of: &mut dyn FnMut(&[(f64, f64)], usize) -> (f64, f64)| {
-        let (mut gain, mut base) = (0.0, 0.0);
-        for group in groups.iter().filter(|group| !group.is_empty()) {
-            for place in 0..group.len() {
-                let pair = of(group, place);
-                gain += pair.0 / group.len() as f64;
-                base += pair.1 / group.len() as f64;
+    let mut ratio = |is_drawn: bool| {
+        let (mut gains, mut bases) = (0.0, 0.0);
+        for group in groups {
+            for &pair in group {
+                let (gain, base) = if is_drawn { group[random.usize(..group.len())] } else { pair };
+                gains += gain / group.len() as f64;
+                bases += base / group.len() as f64;
             }
         }
-        part(gain, base)
+        part(gains, bases)
     };
-    let mean = ratio(&mut |group, place| group[place]);
-    let mut resamples: Vec<f64> =
-        (0..RESAMPLES).map(|_| ratio(&mut |group, _| group[random.usize(..group.len())])).collect();
+    let mean = ratio(false);
+    let mut resamples: Vec<f64> = (0..RESAMPLES).map(|_| ratio(true)).collect();
     interval(mean, &mut resamples)
 }
 
