@@ -86,7 +86,7 @@ fn show(
         why.entry(dropped.why).or_default().push(title);
     }
     for (why, titles) in &why {
-        output.line(&format!("dropped, {}: {}", reason(*why), titles.len()))?;
+        output.line(&format!("dropped, {}: {}", why.in_words(), titles.len()))?;
         for title in titles {
             output.line(&format!("          {}", visible(title)))?;
         }
@@ -106,18 +106,6 @@ fn show(
         output.line(&format!("{:<28}{minutes:>8.1} min at most, about", "all"))?;
     }
     Ok(())
-}
-
-fn reason(why: WhyDropped) -> &'static str {
-    match why {
-        WhyDropped::TooShort => "too short",
-        WhyDropped::TooLong => "too long",
-        WhyDropped::NothingBefore => "nothing older to show beside it",
-        WhyDropped::RelatedToHeldOut => "much in common with what is held out",
-        WhyDropped::Repeated => "much in common with an older one",
-        WhyDropped::Older => "enough newer ones",
-        WhyDropped::NoRequest => "no request for it that does not give it away",
-    }
 }
 
 /// Tokens of what is read and written, on average.

@@ -7,7 +7,8 @@ use super::{Context, profile};
 use crate::error::{Error, Exit, Explain};
 use crate::profile::{ProfileStore, Run};
 use crate::selftrain::{
-    ITEMS, Item, Journal, NOTES, Notes, OUTCOME, Outcome, Round, Sample, samples_stage,
+    Dropped, ITEMS, Item, Journal, LEFT_OUT, NOTES, Notes, OUTCOME, Origin, Outcome, Round, Sample,
+    samples_stage,
 };
 
 /// How much of a text a line shows.
@@ -109,9 +110,11 @@ fn overview(
     for item in items {
         notes.push(journal.get(NOTES, &item.key)?);
     }
+    let left_out: Vec<Dropped> = journal.get(LEFT_OUT, "")?.unwrap_or_default();
     if output.json {
         return output.object(&json!({
-            "user": user, "run": run, "requests": items, "notes": notes, "outcome": outcome,
+            "user": user, "run": run, "requests": items, "notes": notes, "left_out": left_out,
+            "outcome": outcome,
         }));
     }
     let state = if run.is_done { "done" } else { "not at its end: --resume goes on with it" };
@@ -124,6 +127,10 @@ fn overview(
             (false, Some(Notes { faults, .. })) => format!("no good notes: {faults:?}"),
         };
         output.line(&format!("{number:>4}  {purpose:<16}  {}", line(&item.request)))?;
+    }
+    for Dropped { origin, why } in &left_out {
+        let (Origin::Document(id) | Origin::Draft(id)) = origin;
+        output.line(&format!("left out, {}: {id}", why.in_words()))?;
     }
     outcome.iter().flat_map(|outcome| &outcome.rounds).try_for_each(|it| self::round(output, it))
 }

@@ -1,12 +1,12 @@
 //! A request with everything that is needed to write for it and to grade what was written.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::requests::write_requests;
 use super::workshop::{Progress, Workshop, Writing};
-use super::{Journal, Origin, Pair, scrub};
+use super::{Dropped, Journal, Origin, Pair, WhyDropped, scrub};
 use crate::config::RetrieveConfig;
 use crate::error::Error;
 use crate::generate::{self, Request};
@@ -132,6 +132,8 @@ pub fn key(origin: &Origin) -> String {
 
 /// The stage of the journal that has the items.
 pub const ITEMS: &str = "items";
+/// The stage of the journal that has the pairs that are none, and why.
+pub const LEFT_OUT: &str = "left out";
 
 /// The items of `pairs`, of a profile that had the documents `known` when the run began: what has no
 /// title is given a request by the model first. A pair that the model has no room for, or that no
@@ -164,25 +166,29 @@ pub fn items(
         is_scrubbed: workshop.config.train.scrub,
     };
     let mut items = Vec::with_capacity(pairs.len());
-    let (mut unasked, mut too_long) = (0, 0);
+    let mut left_out: Vec<Dropped> = Vec::new();
     for (done, pair) in pairs.iter().enumerate() {
         workshop.stage("finding passages", done, pairs.len());
         let request = pair.request.clone().or_else(|| written.next().flatten());
-        let item = request.map(|request| shelf.item(pair, &request)).transpose()?.flatten();
-        match item {
-            None => unasked += 1,
-            Some(item) if !fits(workshop, &model, &item) => too_long += 1,
-            Some(item) => items.push(item),
-        }
+        let item = request.as_deref().map(|request| shelf.item(pair, request)).transpose()?;
+        let why = match item {
+            None => WhyDropped::NoRequest,
+            Some(None) => WhyDropped::NothingBefore,
+            Some(Some(item)) if !fits(workshop, &model, &item) => WhyDropped::NoRoom,
+            Some(Some(item)) => {
+                items.push(item);
+                continue;
+            }
+        };
+        left_out.push(Dropped { origin: pair.origin.clone(), why });
     }
-    for (count, why) in [
-        (unasked, "no request could be had, or nothing to show beside it"),
-        (too_long, "they are longer than the model has room for"),
-    ] {
-        if count > 0 {
-            (workshop.tell)(Progress::Note(format!("left out {count} texts: {why}")));
-        }
+    let mut counts: BTreeMap<WhyDropped, usize> = BTreeMap::new();
+    left_out.iter().for_each(|dropped| *counts.entry(dropped.why).or_default() += 1);
+    for (why, count) in counts {
+        let text = format!("left out {count} texts: {}", why.in_words());
+        (workshop.tell)(Progress::Note(text));
     }
+    journal.keep(LEFT_OUT, "", &left_out)?;
     journal.keep(ITEMS, "", &items)?;
     Ok(items)
 }

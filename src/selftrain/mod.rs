@@ -29,7 +29,7 @@ pub use expectation::{Harvest, Sample, stage as samples_stage};
 pub use figures::Figures;
 pub use gate::{Comparison, Costs, Guard, Rival, Verdict, judge};
 pub use grading::Grader;
-pub use item::{ITEMS, Item, Shelf, fits, items, key};
+pub use item::{ITEMS, Item, LEFT_OUT, Shelf, fits, items, key};
 pub use journal::Journal;
 pub use leaks::{betrays, leaks, telling};
 pub use lesson::{Lesson, Wanted, example};

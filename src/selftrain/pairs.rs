@@ -121,6 +121,25 @@ pub enum WhyDropped {
     Older,
     /// It has no title, and no request for it could be had that does not give it away.
     NoRequest,
+    /// The model has no room for it, or for its request with what is to be shown.
+    NoRoom,
+}
+
+impl WhyDropped {
+    /// The same in words.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::TooShort => "too short",
+            Self::TooLong => "too long",
+            Self::NothingBefore => "nothing older to show beside it",
+            Self::RelatedToHeldOut => "much in common with what is held out",
+            Self::Repeated => "much in common with an older one",
+            Self::Older => "enough newer ones",
+            Self::NoRequest => "no request for it that does not give it away",
+            Self::NoRoom => "longer than the model has room for",
+        }
+    }
 }
 
 /// Pairs, oldest first, and what became of the other documents.

@@ -248,6 +248,22 @@ fn a_stopped_run_must_be_taken_up_or_given_up() {
     home.run(["train", "--user", "me", "--rounds", "1", "--samples", "1"]).exits(0);
 }
 
+#[test]
+fn what_the_model_has_no_room_for_is_left_out_and_shown() {
+    let home = home();
+    let words: Vec<String> = (0..12).map(|n| word(n).replace("zq", "longer")).collect();
+    let note = format!("---\ntitle: Long\ndate: 2024-01-05\n---\n{}.", words.join(" "));
+    home.write("notes/long.md", note.as_bytes());
+    let notes = home.path().join("notes");
+    home.run(["ingest", "--user", "me", notes.to_str().unwrap()]).exits(0);
+    let arguments = ["train", "--user", "me", "--rounds", "1", "--samples", "1"];
+    home.run(arguments).exits(0).says(&["left out 1 texts: longer than the model has room for"]);
+    let left_out = shown(&home, &[])["left_out"].clone();
+    assert_eq!((left_out.as_array().unwrap().len(), &left_out[0]["why"]), (1, &json!("no_room")));
+    let said = home.run(["train", "show", "--user", "me"]).exits(0).stdout;
+    assert!(said.contains("left out, longer than the model has room for: "), "{said}");
+}
+
 /// A password, which is not learned, whether it stands in a text, in a title or in what a draft became.
 #[test]
 fn secrets_are_not_learned() {
