@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::aspects::{Aspects, Matched};
 use super::report::{Against, MEASURES, Row, SystemsReport};
-use super::systems::{Case, Tries};
+use super::systems::{Case, Selection, Tries};
 use crate::statistics::Interval;
 
 const BAR_WIDTH: f64 = 420.0;
@@ -21,60 +21,112 @@ const STYLE: &str = "body{font:15px/1.5 sans-serif;max-width:70rem;margin:2rem a
     .drafts{display:grid;grid-template-columns:repeat(auto-fit,minmax(18rem,1fr));gap:1rem}\
     .drafts div{white-space:pre-wrap;font-size:13px}.notes{color:#666}h4{margin:.4rem 0}";
 
+/// A table of a report.
+struct Table {
+    title: String,
+    head: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn markdown(&self) -> String {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let rule = format!("|{}\n", "---|".repeat(self.head.len()));
+        let rows: String = self.rows.iter().map(|row| line(row)).collect();
+        format!("{}{rule}{rows}", line(&self.head))
+    }
+
+    fn html(&self) -> String {
+        let line = |tag: &str, cells: &[String]| {
+            let cells = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escaped(cell)));
+            format!("<tr>{}</tr>\n", cells.collect::<String>())
+        };
+        let rows: String = self.rows.iter().map(|row| line("td", row)).collect();
+        format!("<table>{}{rows}</table>\n", line("th", &self.head))
+    }
+}
+
+/// The tables of a report: the first of all measures, then of quality alone.
+fn tables(report: &SystemsReport) -> Vec<Table> {
+    let mut tables = vec![all_measures(report), by_task(report)];
+    tables.extend((!report.against.is_empty()).then(|| gains(report)));
+    tables.extend((!report.selection.is_empty()).then(|| selection(report)));
+    tables
+}
+
+fn head(columns: &[&str]) -> Vec<String> {
+    ["system"].iter().chain(columns).map(ToString::to_string).collect()
+}
+
+fn all_measures(report: &SystemsReport) -> Table {
+    let measures = measures(report);
+    let row = |row: &Row| {
+        let cells = measures.iter().map(|name| cell(row, name));
+        [row.system.clone()].into_iter().chain(cells).collect()
+    };
+    Table {
+        title: "All measures".into(),
+        head: head(&measures),
+        rows: report.rows.iter().map(row).collect(),
+    }
+}
+
+fn by_task(report: &SystemsReport) -> Table {
+    let tasks: Vec<&str> = report.requests.keys().map(String::as_str).collect();
+    let row = |row: &Row| {
+        let cells = tasks.iter().map(|task| row.tasks.get(*task).map_or_else(String::new, short));
+        [row.system.clone()].into_iter().chain(cells).collect()
+    };
+    Table {
+        title: "Quality by task".into(),
+        head: head(&tasks),
+        rows: report.rows.iter().map(row).collect(),
+    }
+}
+
+fn gains(report: &SystemsReport) -> Table {
+    let other = report.against.first().map_or("", |it| it.other.as_str());
+    let row = |it: &Against| {
+        let counts = [it.wins, it.ties, it.losses].map(|count| count.to_string());
+        [it.system.clone(), signed(&it.gain), percent(&it.relative)]
+            .into_iter()
+            .chain(counts)
+            .collect()
+    };
+    Table {
+        title: format!("Quality against {other}"),
+        head: head(&["gain", "relative", "better", "alike", "worse"]),
+        rows: report.against.iter().map(row).collect(),
+    }
+}
+
+fn selection(report: &SystemsReport) -> Table {
+    let row = |(system, it): (&String, &Selection)| {
+        vec![
+            system.clone(),
+            it.count.to_string(),
+            format!("{:.3}", it.mean),
+            format!("{:.3}", it.by_reward),
+            format!("{:.3}", it.oracle),
+            format!("{:+.2}", it.rank_correlation),
+        ]
+    };
+    Table {
+        title: "Quality that choosing among several drafts could reach".into(),
+        head: head(&["drafts", "mean", "by reward", "best", "rank correlation"]),
+        rows: report.selection.iter().map(row).collect(),
+    }
+}
+
 /// The tables of a report, in Markdown.
 #[must_use]
 pub fn markdown(report: &SystemsReport) -> String {
-    let mut text = String::new();
-    // A String takes everything.
-    let _ = writeln!(text, "Requests: {}.\n", requests(report));
-    let measures = measures(report);
-    let _ = writeln!(text, "| system | {} |", measures.join(" | "));
-    let _ = writeln!(text, "|---|{}", "---|".repeat(measures.len()));
-    for row in &report.rows {
-        let cells: Vec<String> = measures.iter().map(|name| cell(row, name)).collect();
-        let _ = writeln!(text, "| {} | {} |", row.system, cells.join(" | "));
-    }
-    let tasks: Vec<&String> = report.requests.keys().collect();
-    let names: Vec<&str> = tasks.iter().map(|task| task.as_str()).collect();
-    let _ = writeln!(text, "\nQuality by task:\n\n| system | {} |", names.join(" | "));
-    let _ = writeln!(text, "|---|{}", "---|".repeat(tasks.len()));
-    for row in &report.rows {
-        let cells: Vec<String> =
-            tasks.iter().map(|task| row.tasks.get(*task).map_or_else(String::new, short)).collect();
-        let _ = writeln!(text, "| {} | {} |", row.system, cells.join(" | "));
-    }
-    if let Some(Against { other, .. }) = report.against.first() {
-        let _ = writeln!(
-            text,
-            "\nQuality against {other}:\n\n| system | gain | relative | better | alike | worse |\n\
-             |---|---|---|---|---|---|"
-        );
-    }
-    for it in &report.against {
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | {} |",
-            it.system,
-            signed(&it.gain),
-            percent(&it.relative),
-            it.wins,
-            it.ties,
-            it.losses
-        );
-    }
-    if !report.selection.is_empty() {
-        let _ = writeln!(
-            text,
-            "\nQuality that choosing among several drafts could reach:\n\n| system | drafts | mean | \
-             by reward | best | rank correlation |\n|---|---|---|---|---|---|"
-        );
-    }
-    for (system, it) in &report.selection {
-        let _ = writeln!(
-            text,
-            "| {system} | {} | {:.3} | {:.3} | {:.3} | {:+.2} |",
-            it.count, it.mean, it.by_reward, it.oracle, it.rank_correlation
-        );
+    let mut text = format!("Requests: {}.\n\n", requests(report));
+    for (place, table) in tables(report).iter().enumerate() {
+        if place > 0 {
+            text.push_str(&format!("\n{}:\n\n", table.title));
+        }
+        text.push_str(&table.markdown());
     }
     text
 }
@@ -122,8 +174,9 @@ pub fn page(title: &str, report: &SystemsReport, tries: &Tries) -> String {
          over tasks, with 95 % intervals.</p>\n",
     );
     html.push_str(&bars(report));
-    html.push_str("<h2>All measures</h2>\n");
-    html.push_str(&table(report));
+    for table in tables(report) {
+        html.push_str(&format!("<h2>{}</h2>\n{}", escaped(&table.title), table.html()));
+    }
     html.push_str("<h2>Drafts</h2>\n");
     tries.cases.iter().for_each(|case| html.push_str(&drafts(case, &tries.systems)));
     html.push_str("</html>\n");
@@ -166,19 +219,6 @@ fn bars(report: &SystemsReport) -> String {
     }
     svg.push_str("</svg>\n");
     svg
-}
-
-fn table(report: &SystemsReport) -> String {
-    let measures = measures(report);
-    let head: String = measures.iter().map(|name| format!("<th>{name}</th>")).collect();
-    let mut html = format!("<table><tr><th>system</th>{head}</tr>\n");
-    for row in &report.rows {
-        let cells: String =
-            measures.iter().map(|name| format!("<td>{}</td>", cell(row, name))).collect();
-        let _ = writeln!(html, "<tr><td>{}</td>{cells}</tr>", escaped(&row.system));
-    }
-    html.push_str("</table>\n");
-    html
 }
 
 /// What the person wrote, and beside it what each system did, with its notes.
@@ -297,6 +337,10 @@ mod tests {
         let html = page("A & B", &SystemsReport::of(&tries), &tries);
         assert!(!html.contains("<script") && !html.contains("<dry>") && !html.contains("src="));
         assert!(html.contains("two &lt;script&gt;") && html.contains("The &amp; truth"));
+        assert!(
+            html.contains("<h2>Quality against sft</h2>")
+                && html.contains("<td>rest-pg, best of 4</td>")
+        );
     }
 
     #[test]
