@@ -1,6 +1,7 @@
 //! `restpg-edge train …`: a run begun, taken up or planned, and what came of it.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -96,8 +97,7 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
     if arguments.dry_run {
         return train_plan::plan(&context, &store);
     }
-    let busy = || RunError::Busy { user: user.to_string() };
-    let _lock = store.lock_training()?.ok_or_else(busy)?;
+    let _lock = lock(&store)?;
     let earlier = match earlier_run(&mut store, arguments)? {
         Earlier::Done(outcome) => {
             context.output.note("nothing to go on with: the last run came to its end");
@@ -133,6 +133,12 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
             Ok(None)
         }
     }
+}
+
+/// Keeps other processes from training on the profile, or taking its run away, while it is held.
+pub(super) fn lock(store: &ProfileStore) -> Result<File, Error> {
+    let busy = || RunError::Busy { user: store.user().to_string() };
+    Ok(store.lock_training()?.ok_or_else(busy)?)
 }
 
 fn apply_flags(config: &mut Config, arguments: &RunArguments) {

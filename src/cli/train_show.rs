@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::output::{Output, visible, visible_lines};
-use super::{Context, profile};
+use super::{Context, profile, train};
 use crate::error::{Error, Exit, Explain};
 use crate::profile::{ProfileStore, Run};
 use crate::selftrain::{
@@ -50,6 +50,7 @@ fn last_run(store: &ProfileStore) -> Result<Run, Error> {
 
 pub(super) fn remove(context: &Context, user: &str) -> Result<Option<Exit>, Error> {
     let mut store = profile::open(context, user)?;
+    let _lock = train::lock(&store)?;
     let run = last_run(&store)?;
     store.remove_run(&run.id)?;
     if context.output.json {

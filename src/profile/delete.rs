@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::store::no_such_user;
-use super::{ProfileError, User, key_file, prefixes};
+use super::{ProfileError, User, key_file, prefixes, runs};
 use crate::paths::Paths;
 
 /// What was deleted.
@@ -114,7 +114,7 @@ fn is_a_file_of_ours(what: &str, rest: &str) -> bool {
         rest.strip_prefix(kind).is_some_and(|end| end.chars().all(char::is_alphanumeric))
     };
     !what.is_empty()
-        || ["db", "db-wal", "db-shm", "db-journal", "key"].contains(&rest)
+        || ["db", "db-wal", "db-shm", "db-journal", "key", runs::LOCK].contains(&rest)
         || ["key.", "export-", "import-", "create-", prefixes::FOLDER, prefixes::GOING]
             .iter()
             .any(|kind| is_temporary(kind))

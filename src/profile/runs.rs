@@ -9,10 +9,12 @@ use std::fs::{File, OpenOptions, TryLockError};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::adapters::{self, NewAdapter};
 use super::{ProfileError, ProfileStore};
+
+/// What a lock's name ends with, beside the database.
+pub(super) const LOCK: &str = "training";
 
 /// A run of training.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -94,8 +96,7 @@ impl ProfileStore {
     /// [`ProfileError::Io`].
     pub fn lock_training(&self) -> Result<Option<File>, ProfileError> {
         // Not the database itself: SQLite locks that, and on some systems both kinds of locks meet.
-        let name = hex::encode(&Sha256::digest(self.path.as_os_str().as_encoded_bytes())[..8]);
-        let path = std::env::temp_dir().join(format!("restpg-edge-{name}.lock"));
+        let path = self.path.with_extension(LOCK);
         let failed = |source| ProfileError::Io { path: path.clone(), source };
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).open(&path).map_err(failed)?;

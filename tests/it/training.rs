@@ -316,6 +316,23 @@ fn what_is_like_a_rejected_draft_is_known_for_it() {
     home.run(["train", "show", "--user", "me"]).exits(3);
 }
 
+/// Two that train at once would undo what the other keeps, and so would one that takes the run away.
+#[test]
+fn a_run_is_one_process_s_alone_while_that_goes_on() {
+    let home = home();
+    let mut child = begin(&home);
+    while home.run(["train", "show", "--user", "me"]).code != Some(0) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    for arguments in
+        [&["train", "--user", "me", "--anew"][..], &["train", "remove", "--user", "me"]]
+    {
+        home.run(arguments).exits(1).says(&["another process trains", "Ctrl-C"]);
+    }
+    assert!(child.wait().unwrap().success());
+    home.run(["train", "remove", "--user", "me"]).exits(0);
+}
+
 /// What comes in while a run is under way changes nothing of it.
 #[test]
 fn what_comes_in_meanwhile_is_not_shown() {
