@@ -18,7 +18,9 @@ use crate::profile::{Adapter, NewAdapter, ProfileStore};
 
 /// The name that stands for no adapter.
 const NONE: &str = "none";
-const EXPORTED: &str = "the file is not encrypted, and an adapter knows what it learned from";
+/// What is to be known before a file is passed on.
+const EXPORTED_WARNING: &str =
+    "the file is not encrypted, and an adapter knows what it learned from";
 
 #[derive(Debug, thiserror::Error)]
 enum AdapterError {
@@ -83,10 +85,13 @@ pub(super) fn run(context: &Context, command: AdapterCommand) -> Result<Option<E
         }
         AdapterCommand::Rollback { user, model } => rollback(context, &user, model.as_deref())?,
         AdapterCommand::Export { user, adapter, merge, to, force } => {
-            if !force && to.exists() {
+            let store = profile::open(context, &user)?;
+            let adapter = store.adapter(&adapter)?;
+            // A link that leads nowhere would be overwritten too.
+            if !force && to.symlink_metadata().is_ok() {
                 return Err(AdapterError::FileExists { path: to }.into());
             }
-            export(context, &user, &adapter, merge, &to)?;
+            export(context, &store, &adapter, merge, &to)?;
         }
         AdapterCommand::Remove { user, adapter } => {
             let back = profile::open(context, &user)?.remove_adapter(&adapter)?;
@@ -239,22 +244,22 @@ fn rollback(context: &Context, user: &str, model: Option<&str>) -> Result<(), Er
 
 fn export(
     context: &Context,
-    user: &str,
-    id: &str,
+    store: &ProfileStore,
+    adapter: &Adapter,
     is_merged: bool,
     to: &Path,
 ) -> Result<(), Error> {
-    let store = profile::open(context, user)?;
+    let (id, user) = (&adapter.id, store.user().as_str());
     let content = store.adapter_content(id)?;
-    context.output.note(&format!("note: {EXPORTED}"));
+    context.output.note(&format!("note: {EXPORTED_WARNING}"));
     let failed = |source| AdapterError::Write { path: to.to_owned(), source };
     if is_merged {
-        write_merged(context, &store.adapter(id)?, &content, to)?;
+        write_merged(context, adapter, &content, to)?;
     } else {
         replace(to, &content).map_err(failed)?;
     }
     if context.output.json {
-        let done = json!({"user": user, "adapter": id, "to": to, "warning": EXPORTED});
+        let done = json!({"user": user, "adapter": id, "to": to, "warning": EXPORTED_WARNING});
         return context.output.object(&done);
     }
     context.output.line(&to.display().to_string())

@@ -434,8 +434,8 @@ pub(super) struct EvalArguments {
     /// chosen on
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "user")]
     pub(super) skip: u32,
-    /// The model that is compared with itself, fitted, or that judges where --graders asks; --graders
-    /// takes [judge] model where there is one
+    /// The model that writes or, with --retrieval, reads; with --graders the one that judges, else
+    /// [judge] model
     #[arg(long, value_name = "NAME", conflicts_with = "user")]
     pub(super) model: Option<String>,
     /// Passages of each prompt [default: [retrieve] k]

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::args::EvalArguments;
 use super::manners::Manners;
 use super::stages::Stages;
-use super::train::{BEGUN, Begun};
+use super::train::{self, BEGUN, Begun};
 use super::trainer::Trainer;
 use super::{Context, profile};
 use crate::catalogue::ModelStore;
@@ -139,6 +139,8 @@ fn of_user(mut context: Context, user: &str, arguments: &EvalArguments) -> Resul
     let variants = variants(arguments)?;
     let mut store = profile::open(&context, user)?;
     let no_run = || SystemsError::NoRun { user: user.to_owned() };
+    // The drafts are kept with the run.
+    let _lock = train::lock(&store)?;
     let run = store.runs()?.pop().ok_or_else(no_run)?;
     let other_version = |_| SystemsError::OtherVersion { user: user.to_owned() };
     let settings: Config = serde_json::from_value(run.settings).map_err(other_version)?;
@@ -149,10 +151,12 @@ fn of_user(mut context: Context, user: &str, arguments: &EvalArguments) -> Resul
     let begun: Begun = journal.get(BEGUN, "")?.ok_or_else(no_run)?;
     let held_out: Vec<Item> = items.into_iter().filter(|item| item.held_out).collect();
     let fitted = Fitted::of_run(&journal, context.config.train.rounds)?;
-    context.output.note(
-        "a run fits one of rest-em and rest-pg, and knows no other people: rest-pg-misled and \
-         own_author need `eval --dataset`",
-    );
+    if arguments.systems.is_empty() {
+        context.output.note(
+            "a run fits one of rest-em and rest-pg, and knows no other people: rest-pg-misled and \
+             own_author need `eval --dataset`",
+        );
+    }
     let bench = Bench::open(&context, vec![begun.style], None, vec![vec![0]])?;
     if bench.trainer.files != begun.files {
         return Err(SystemsError::OtherModel { name: context.config.model.name.clone() }.into());

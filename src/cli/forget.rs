@@ -108,7 +108,7 @@ fn summary(forgotten: &Forgotten, is_dry_run: bool) -> String {
          {sources} files have nothing left"
     );
     if *drafts > 0 {
-        summary.push_str(&format!("\n{drafts} drafts that were written from them go too"));
+        summary.push_str(&format!("\n{drafts} drafts that are derived from them go too"));
     }
     if forgotten.runs > 0 {
         summary.push_str(&format!("\n{} runs of training on them go too", forgotten.runs));

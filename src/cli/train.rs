@@ -36,6 +36,8 @@ enum RunError {
     OtherVersion { user: String },
     #[error("the run was begun with other models than are here now")]
     OtherFiles { user: String },
+    #[error("the last run of {user:?} ended without a result: nothing could be learned")]
+    CameToNothing { user: String },
     #[error("another process trains on the profile of {user:?}")]
     Busy { user: String },
 }
@@ -46,6 +48,7 @@ impl Explain for RunError {
             Self::UnderWay { .. } => "run_under_way",
             Self::OtherVersion { .. } => "other_version",
             Self::OtherFiles { .. } => "other_models",
+            Self::CameToNothing { .. } => "came_to_nothing",
             Self::Busy { .. } => "training_busy",
         }
     }
@@ -53,7 +56,10 @@ impl Explain for RunError {
     fn exit(&self) -> Exit {
         match self {
             Self::UnderWay { .. } => Exit::Usage,
-            Self::OtherVersion { .. } | Self::OtherFiles { .. } | Self::Busy { .. } => Exit::Failed,
+            Self::OtherVersion { .. }
+            | Self::OtherFiles { .. }
+            | Self::CameToNothing { .. }
+            | Self::Busy { .. } => Exit::Failed,
         }
     }
 
@@ -69,6 +75,10 @@ impl Explain for RunError {
             Self::OtherFiles { user } => format!(
                 "A model was pulled or tuned anew, or the embedding model has come or gone. Bring \
                  it back, or begin another run: `restpg-edge train --user {user:?} --anew`."
+            ),
+            Self::CameToNothing { user } => format!(
+                "`restpg-edge train show --user {user:?}` has what it came to; `restpg-edge train \
+                 --user {user:?}` begins another, perhaps with more writing or other settings."
             ),
             Self::Busy { .. } => {
                 "Wait for it, or stop it with Ctrl-C: it keeps what it has done.".into()
@@ -99,7 +109,10 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
     }
     let _lock = lock(&store)?;
     let earlier = match earlier_run(&mut store, arguments)? {
-        Earlier::Done(outcome) => {
+        Earlier::Done(None) => {
+            return Err(RunError::CameToNothing { user: user.to_string() }.into());
+        }
+        Earlier::Done(Some(outcome)) => {
             context.output.note("nothing to go on with: the last run came to its end");
             report(&context, &user, &outcome)?;
             return Ok(None);
@@ -135,7 +148,8 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
     }
 }
 
-/// Keeps other processes from training on the profile, or taking its run away, while it is held.
+/// Keeps other commands of training from the profile while it is held; what forgets may still take the
+/// run away.
 pub(super) fn lock(store: &ProfileStore) -> Result<File, Error> {
     let busy = || RunError::Busy { user: store.user().to_string() };
     Ok(store.lock_training()?.ok_or_else(busy)?)
@@ -162,17 +176,14 @@ enum Earlier {
     None,
     /// A run that was stopped.
     UnderWay(Run),
-    /// A run that has come to its end.
-    Done(Outcome),
+    /// A run that has come to its end, and what it came to.
+    Done(Option<Outcome>),
 }
 
 fn earlier_run(store: &mut ProfileStore, arguments: &RunArguments) -> Result<Earlier, Error> {
     let Some(run) = store.runs()?.pop() else { return Ok(Earlier::None) };
     match (run.is_done, arguments.resume) {
-        (true, true) => {
-            let outcome = Journal::new(store, run.id).get(OUTCOME, "")?;
-            Ok(outcome.map_or(Earlier::None, Earlier::Done))
-        }
+        (true, true) => Ok(Earlier::Done(Journal::new(store, run.id).get(OUTCOME, "")?)),
         (true, false) => Ok(Earlier::None),
         (false, true) => Ok(Earlier::UnderWay(run)),
         // It goes when the other has begun.
@@ -319,7 +330,8 @@ fn train_in(
     );
     stages.finish();
     if ended.as_ref().is_err_and(selftrain::would_end_so_again) {
-        journal.finish()?;
+        // Why it ended is what the person has to know.
+        drop(journal.finish());
     }
     ended
 }

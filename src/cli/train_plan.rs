@@ -42,8 +42,13 @@ pub(super) fn plan(context: &Context, store: &ProfileStore) -> Result<Option<Exi
     let learned = pairs.pairs.len() - held_out;
     let enough = train::require_enough(store, learned, held_out, &context.config.train);
     let stages = match enough {
-        Ok(()) => stages(context, &pairs)?,
-        Err(_) => Vec::new(),
+        Ok(()) => stages(context, &pairs),
+        Err(_) => Ok(Vec::new()),
+    };
+    // What serves is shown, whatever stands in the way.
+    let (stages, measured) = match stages {
+        Ok(stages) => (stages, Ok(())),
+        Err(error) => (Vec::new(), Err(error)),
     };
     if context.output.json {
         context.output.object(&json!({
@@ -57,6 +62,7 @@ pub(super) fn plan(context: &Context, store: &ProfileStore) -> Result<Option<Exi
         show(context, store, &pairs, secrets, &stages)?;
     }
     enough?;
+    measured?;
     Ok(None)
 }
 
@@ -184,7 +190,7 @@ fn stages(context: &Context, pairs: &Pairs) -> Result<Vec<Stage>, Error> {
         FitMemory::of(&checked, &design, backend.is_cpu(), weights, form.values.len(), rows);
     let available_bytes = lora::available_bytes(context, &backend);
     if memory.least_bytes() > available_bytes {
-        // As training would say, but before hours of it.
+        // By what texts take on average: training itself sees the longest.
         let needed_bytes = memory.least_bytes();
         return Err(LoraError::Memory { needed_bytes, available_bytes, rows }.into());
     }

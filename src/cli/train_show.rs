@@ -118,7 +118,11 @@ fn overview(
             "outcome": outcome,
         }));
     }
-    let state = if run.is_done { "done" } else { "not at its end: --resume goes on with it" };
+    let state = match (run.is_done, &outcome) {
+        (true, Some(_)) => "done",
+        (true, None) => "ended without a result",
+        (false, _) => "not at its end: --resume goes on with it",
+    };
     output.line(&format!("run of {}: {state}", run.begun_at))?;
     for (number, (item, notes)) in (1..).zip(items.iter().zip(&notes)) {
         let purpose = match (item.held_out, notes) {
@@ -130,8 +134,14 @@ fn overview(
         output.line(&format!("{number:>4}  {purpose:<16}  {}", line(&item.request)))?;
     }
     for Dropped { origin, why } in &left_out {
-        let (Origin::Document(id) | Origin::Draft(id)) = origin;
-        output.line(&format!("left out, {}: {id}", why.in_words()))?;
+        let what = match origin {
+            Origin::Document(id) => {
+                let title = journal.store().document(id).ok().and_then(|it| it.title);
+                visible(&title.unwrap_or_else(|| id.clone()))
+            }
+            Origin::Draft(id) => format!("draft {id}"),
+        };
+        output.line(&format!("left out, {}: {what}", why.in_words()))?;
     }
     outcome.iter().flat_map(|outcome| &outcome.rounds).try_for_each(|it| self::round(output, it))
 }

@@ -191,13 +191,13 @@ impl Makings<'_> {
         let vector = self.embedder.map(|embedder| embedder.query(&held.input)).transpose()?;
         let wanted = Query { text: &held.input, vector: vector.as_deref(), ..Query::default() };
         let k = settings.k as usize;
-        let found = |k: usize| -> Result<Vec<Hit>, Error> {
+        let retrieve = |k: usize| -> Result<Vec<Hit>, Error> {
             let found = retrieve_to_write(store, vectors.as_ref(), &wanted, settings, k)?;
             Ok(found.into_iter().map(|found| found.hit).collect())
         };
-        let mut passages = unrelated(found(k)?, &held.output);
+        let mut passages = unrelated(retrieve(k)?, &held.output);
         if passages.len() < k {
-            passages = unrelated(found(2 * k)?, &held.output);
+            passages = unrelated(retrieve(2 * k)?, &held.output);
             passages.truncate(k);
         }
         let item = Item {

@@ -2,7 +2,7 @@
 //!
 //! A draft that was accepted, or the text that it became, is something the person stands by for a
 //! known request; one that was rejected is not. A draft is derived from the documents whose
-//! passages it was written from, and goes with them. This file does not know how drafts are made.
+//! passages it was written from, and from those that its adapter learned from, and goes with them. This file does not know how drafts are made.
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
@@ -104,6 +104,12 @@ impl ProfileStore {
     ) -> Result<Option<String>, ProfileError> {
         self.require_file()?;
         self.changed(|transaction| {
+            let is_adapter = "SELECT count(*) FROM adapter WHERE id = ?1";
+            let adapters: i64 =
+                transaction.query_row(is_adapter, [draft.adapter], |row| row.get(0))?;
+            if draft.adapter.is_some() && adapters == 0 {
+                return Ok(None);
+            }
             let id = insert(transaction, draft)?;
             transaction.execute(
                 "DELETE FROM draft WHERE verdict IS NULL AND number NOT IN
@@ -413,6 +419,7 @@ mod tests {
             (vec!["two".into()], vec!["one".into()])
         );
         store.remove_adapter("learned").unwrap();
+        assert_eq!(store.keep_draft(&draft, 3).unwrap(), None, "it could not be followed");
         let selection = Selection { documents: vec!["one".into()], ..Selection::default() };
         assert_eq!(store.forget(&selection, Forgetting::default()).unwrap().drafts, 1);
         assert!(answers(&store).is_empty());

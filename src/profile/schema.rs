@@ -153,7 +153,8 @@ const MIGRATIONS: [&str; VERSION as usize] = [
         PRIMARY KEY (run, stage, key)
     );
     ",
-    // A draft is derived from what its adapter learned from too.
+    // A draft is derived from what its adapter learned from too: of these the rank is -1, as none of their
+    // passages was shown.
     "
     INSERT OR IGNORE INTO draft_document (draft, document, rank)
     SELECT draft.number, adapter_document.document, -1 FROM draft

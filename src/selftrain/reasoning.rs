@@ -130,7 +130,8 @@ fn fault(notes: &str, item: &Item, leak_max: f64) -> Option<Fault> {
         return Some(Fault::Empty);
     }
     let shown = || item.passage_texts().chain([item.request.as_str()]);
-    if betrays(notes, &item.output, shown())
+    let titles = item.passages.iter().flat_map(|hit| [&hit.title, &hit.date]).flatten();
+    if betrays(notes, &item.output, shown().chain(titles.map(String::as_str)))
         || leaked(notes, &item.output, shown(), RUN_WORDS) > leak_max
     {
         return Some(Fault::GivesAway);

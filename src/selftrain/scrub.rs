@@ -14,11 +14,13 @@ const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 static KEY_BLOCK: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\z)")
 });
-/// The end and the middle of a key whose beginning stands in another passage.
-static KEY_END: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?s)\A[^-]*-----END [A-Z ]*PRIVATE KEY-----"));
+/// The end of a key whose beginning stands in another passage.
+static KEY_END: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?m)(?:^[A-Za-z0-9+/=]{1,76}\r?\n)+-----END [A-Z ]*PRIVATE KEY-----")
+});
+/// The middle of one: lines of base64, which has letters of both sizes, unlike hashes.
 static KEY_LINES: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?m)(?:^[A-Za-z0-9+/]{48,76}={0,2}$\n?){2,}"));
+    LazyLock::new(|| pattern(r"(?m)(?:^[A-Za-z0-9+/]{48,76}\r?\n)+^[A-Za-z0-9+/]{1,76}={0,2}$"));
 /// Tokens of well-known services, and JSON web tokens.
 static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
@@ -42,9 +44,13 @@ fn pattern(pattern: &str) -> Regex {
 pub fn scrub(text: &str) -> (Cow<'_, str>, usize) {
     let mut found = 0;
     let mut text = Cow::Borrowed(text);
-    for secret in [&KEY_BLOCK, &KEY_END, &KEY_LINES, &TOKEN] {
+    for secret in [&KEY_BLOCK, &KEY_END, &TOKEN] {
         replace(&mut text, secret, &mut found, |_| Some(HIDDEN.to_owned()));
     }
+    replace(&mut text, &KEY_LINES, &mut found, |parts| {
+        let has = |is: fn(char) -> bool| parts[0].contains(is);
+        (has(char::is_uppercase) && has(char::is_lowercase)).then(|| HIDDEN.to_owned())
+    });
     replace(&mut text, &PASSWORD, &mut found, |parts| {
         // "The password is in the drawer" tells none.
         let secret = parts[3].trim_end_matches(['.', '!', '?', ')']);
@@ -105,8 +111,11 @@ mod tests {
                 "-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nbye",
                 "[…]\nbye",
             ),
-            ("abc\nde==\n-----END RSA PRIVATE KEY-----\nbye", "[…]\nbye"),
-            (&format!("one\n{0}{0}{0}bye", "MIIEvQIBADANBgkq".repeat(4) + "\n"), "one\n[…]bye"),
+            ("- one:\nabc\nde==\n-----END RSA PRIVATE KEY-----\nbye", "- one:\n[…]\nbye"),
+            (
+                &format!("one:\n{0}{0}AbC=\n\nbye", "MIIEvQIBADANBgkq".repeat(4) + "\n"),
+                "one:\n[…]\n\nbye",
+            ),
         ] {
             let (found, count) = scrub(text);
             assert_eq!((found.as_ref(), count), (expected, 1), "{text}");
@@ -121,6 +130,8 @@ mod tests {
             "Order 4111 1111 1111 1112 came on the 12th.",
             "The secret: plenty of water.",
             "sk-short",
+            "It ends with\n-----END RSA PRIVATE KEY-----",
+            &"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\n".repeat(2),
         ] {
             let (found, count) = scrub(text);
             assert_eq!((found.as_ref(), count), (text, 0));

@@ -229,8 +229,27 @@ fn too_little_writing_is_said_to_be_too_little() {
         let arguments = ["train", "--user", "me"].iter().chain(more);
         home.run(arguments).exits(1).says(&["0 texts to learn from", "help: Take in more"]);
     }
+    assert_eq!(home.run(["train", "show", "--user", "me"]).code, Some(3), "nothing was begun");
     home.run(["train", "--user", "nobody"]).exits(3);
     home.run(["train"]).exits(2);
+}
+
+/// Texts that look long enough, and that the model has no room for.
+#[test]
+fn a_run_that_can_come_to_nothing_ends_and_is_not_taken_up() {
+    let home = home();
+    home.write(
+        "config.toml",
+        SETTINGS.replace("answer_tokens = 72", "answer_tokens = 40").as_bytes(),
+    );
+    let arguments = ["train", "--user", "me"];
+    home.run(arguments).exits(1).says(&["left out 11 texts", "0 texts to learn from"]);
+    let said = home.run(["train", "show", "--user", "me"]).exits(0).stdout;
+    assert!(said.contains("ended without a result") && said.contains("left out, longer"), "{said}");
+    let again = ["train", "--user", "me", "--resume"];
+    home.run(again).exits(1).says(&["ended without a result", "begins another"]);
+    home.write("config.toml", SETTINGS.as_bytes());
+    home.run(["train", "--user", "me", "--rounds", "1", "--samples", "1"]).exits(0);
 }
 
 #[test]
@@ -322,6 +341,7 @@ fn a_run_is_one_process_s_alone_while_that_goes_on() {
     let home = home();
     let mut child = begin(&home);
     while home.run(["train", "show", "--user", "me"]).code != Some(0) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it began");
         thread::sleep(Duration::from_millis(5));
     }
     for arguments in
@@ -439,10 +459,11 @@ fn a_run_that_is_killed_comes_to_the_same_end() {
 fn a_run_that_is_killed_after_an_adoption_comes_to_the_same_end() {
     let fresh = home();
     stopped(&fresh, &["train", "--user", "me"]);
+    assert!(adapters(&fresh).is_empty(), "no round has come to its end");
     plant_an_adoption(&fresh);
     let undisturbed = copy(&fresh);
     let started = Instant::now();
-    home_says_in_use(&undisturbed);
+    resumed_and_adopted(&undisturbed);
     let lasts = started.elapsed();
     let expected = came(&undisturbed);
     let states: Vec<Value> = adapters(&undisturbed).iter().map(|it| it["state"].clone()).collect();
@@ -466,8 +487,8 @@ fn a_run_that_is_killed_after_an_adoption_comes_to_the_same_end() {
     }
 }
 
-/// Goes on with the run, which says that its adapter is in use.
-fn home_says_in_use(home: &Home) {
+/// Goes on with the run to its end, which says that its adapter is in use.
+fn resumed_and_adopted(home: &Home) {
     let said = home.run(["train", "--user", "me", "--resume"]).exits(0).stdout;
     assert!(said.contains("is in use: `restpg-edge generate` writes with it"), "{said}");
 }
