@@ -163,9 +163,10 @@ mod tests {
 
     #[test]
     fn a_name_that_stands_in_one_text_alone_betrays_it() {
-        let source = "Dear Ottilie, we met Dr. Brandvold at the Shed, and (Ewing’s idea) went to New York. \
-                      The shed has 1742 slates, which I'm told is \"Good\" and NOT new; see odb_new() in \
-                      the XHate set.";
+        let source = "Dear Ottilie, we met Dr. Brandvold at the Shed, and all of us were of one mind \
+                      with him on it; Ewing’s idea went to New York with the rest of his papers. The \
+                      shed has 1742 slates, which I'm told is \"Good\" and NOT new, however new it \
+                      looks from below; see what odb_new() does in the XHate set.";
         let betrays =
             |text: &str| betrays(text, source, ["Thank Ottilie's friend for the slates."]);
         for text in [
