@@ -10,8 +10,9 @@ use crate::prompt::LAYOUT_TEXTS;
 const POINTS_MAX: usize = 6;
 const BULLETS: [char; 4] = ['-', '*', '•', '+'];
 
-/// Writes the reasoning after the opening phrase and `lead`, which ends with the beginning of the first
-/// point of the model's own, and appends the marker. Returns the points as text, each on a line that begins with a bullet.
+/// Writes the reasoning after the opening phrase and `lead`, which ends with the beginning of the
+/// model's first own point, and appends the marker. Returns the points as text, the runtime's too,
+/// each on a line that begins with a bullet.
 pub(super) async fn write(
     decoder: &mut Decoder<'_>,
     lead: &str,

@@ -221,8 +221,8 @@ impl<'r, 'a> Rounds<'r, 'a> {
         current: &[u8],
     ) -> Result<(Vec<u8>, Harvest), Error> {
         let Self { workshop, split, reasoning } = self;
-        // A model that learns from its own drafts finds the person's texts less likely however good its
-        // drafts become: what tells when to stop is made as what is learned is.
+        // A model that learns from its own drafts may find the person's texts less likely however good
+        // its drafts become: what tells when to stop is made as what is learned is.
         let items: Vec<&Item> = split.learned.iter().chain(&split.validation).copied().collect();
         let mut drafts = expectation(workshop, journal, &items, round, *reasoning, current)?;
         let drafts_of_validation = drafts.split_off(split.learned.len());
