@@ -2,7 +2,8 @@
 //!
 //! A draft that was accepted, or the text that it became, is something the person stands by for a
 //! known request; one that was rejected is not. A draft is derived from the documents whose
-//! passages it was written from, and from those that its adapter learned from, and goes with them. This file does not know how drafts are made.
+//! passages it was written from, and from those that its adapter learned from, and goes with them.
+//! This file does not know how drafts are made.
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::Serialize;

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::leaks::betrays;
+use super::names::betrays;
 use super::overlap::leaked;
 use super::workshop::{Workshop, Writing};
 use super::{Item, Journal};
