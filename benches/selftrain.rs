@@ -33,8 +33,8 @@ const AVOIDED: &str = "garden";
 const SAID: &str = "plot";
 const SETTINGS: &str = "[generate]\nreasoning_tokens = 64\nanswer_tokens = 120\n\
     [retrieve]\nk = 2\n\
-    [train]\nrounds = 3\nsamples = 8\nkept_max = 3\ngold_weight = 0.25\nepochs = 3\nbatch = 2\n\
-    learning_rate = 1e-3\nwords_min = 20\nheld_out_min = 8\nheld_out_max = 8\nstop_early = false\nnice = 0\n\
+    [train]\nrounds = 3\nsamples = 8\nkept_max = 3\nepochs = 3\nbatch = 2\n\
+    learning_rate = 1e-3\nwords_min = 20\nheld_out_min = 8\nheld_out_max = 8\nheld_out_drafts = 4\nstop_early = false\nnice = 0\n\
     on_battery = \"go-on\"\n";
 /// Numbers of each kind of planting, and how often each is planted.
 const CANARIES: usize = 10;
@@ -176,17 +176,39 @@ fn signature() {
     }
     let report = home.run(&["eval", "--user", "me"]);
     let cases = report["cases"].as_array().expect("cases");
-    let mut kept: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut kept: BTreeMap<&str, Kept> = BTreeMap::new();
     for case in cases {
         for (system, tried) in case["systems"].as_object().expect("systems") {
-            let answer = tried["draft"]["answer"].as_str().unwrap_or_default();
-            let ends = answer.trim_end().ends_with(SIGNATURE);
-            let avoids = !answer.to_lowercase().contains(AVOIDED);
-            *kept.entry(system).or_default() += usize::from(ends && avoids);
+            let others = tried["others"].as_array().into_iter().flatten();
+            let of_system = kept.entry(system).or_default();
+            std::iter::once(&tried["draft"]).chain(others).for_each(|draft| of_system.count(draft));
         }
     }
-    for (system, kept) in kept {
-        println!("{system:<16} {kept} of {} drafts keep to both", cases.len());
+    for (system, Kept { drafts, ends, avoids, both }) in kept {
+        println!(
+            "{system:<16} {both} of {drafts} drafts keep to both; {ends} end so, {avoids} avoid the word"
+        );
+    }
+}
+
+/// How many drafts keep to what the writer always does.
+#[derive(Default)]
+struct Kept {
+    drafts: usize,
+    ends: usize,
+    avoids: usize,
+    both: usize,
+}
+
+impl Kept {
+    fn count(&mut self, draft: &Value) {
+        let answer = draft["answer"].as_str().unwrap_or_default();
+        let ends = answer.trim_end().ends_with(SIGNATURE);
+        let avoids = !answer.to_lowercase().contains(AVOIDED);
+        self.drafts += 1;
+        self.ends += usize::from(ends);
+        self.avoids += usize::from(avoids);
+        self.both += usize::from(ends && avoids);
     }
 }
 

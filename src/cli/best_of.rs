@@ -18,7 +18,7 @@ use crate::llama::{LlamaError, Model};
 use crate::metrics::StyleProfile;
 use crate::profile::{Hit, ProfileError, ProfileStore};
 use crate::prompt::Prompt;
-use crate::reward::{Case, Judge, Parts, copied, style_score};
+use crate::reward::{Case, Judge, Parts, blind_parts};
 
 /// The newest documents that the person's style is measured on.
 const STYLE_DOCUMENTS: usize = 400;
@@ -151,20 +151,14 @@ impl BestOf<'_> {
     /// What the score of each draft is made of.
     fn parts(&self, drafts: &[Draft], passages: &[Hit]) -> Result<Vec<Parts>, Error> {
         let texts: Vec<String> = passages.iter().map(|hit| hit.text.clone()).collect();
-        let style = self.style()?;
         let grades = self.grades(drafts, &texts)?;
-        let parts = |(place, draft): (usize, &Draft)| {
-            let distance = style.as_ref().and_then(|style| style.distance(&draft.answer));
-            let originality = 1.0 - copied(&draft.answer, texts.iter().map(String::as_str));
-            Parts {
-                judge: grades.as_ref().map(|grades| grades[place]),
-                style: distance.map(style_score),
-                originality: (!texts.is_empty()).then_some(originality),
-                // What the person would have written is what nobody knows.
-                ..Parts::default()
-            }
-        };
-        Ok(drafts.iter().enumerate().map(parts).collect())
+        let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let mut parts = blind_parts(&answers, self.style()?.as_ref(), &texts);
+        for (parts, grade) in parts.iter_mut().zip(grades.unwrap_or_default()) {
+            parts.judge = Some(grade);
+        }
+        Ok(parts)
     }
 
     fn style(&self) -> Result<Option<StyleProfile>, ProfileError> {

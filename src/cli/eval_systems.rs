@@ -9,7 +9,7 @@ use super::args::EvalArguments;
 use super::manners::Manners;
 use super::stages::Stages;
 use super::train::{self, BEGUN, Begun};
-use super::trainer::Trainer;
+use super::trainer::{Trainer, require_impartial};
 use super::{Context, profile};
 use crate::catalogue::ModelStore;
 use crate::config::Config;
@@ -46,8 +46,6 @@ enum SystemsError {
     NoSystem { name: String },
     #[error("none of the systems was fitted in the run")]
     NotFitted,
-    #[error("the judge {name} is part of the reward")]
-    JudgeOfReward { name: String },
     #[error("points of texts are matched by the embedding model {name:?}, which is not here")]
     NoEmbedder { name: String },
     #[error("cannot write {}", path.display())]
@@ -63,7 +61,7 @@ impl Explain for SystemsError {
             Self::OtherModel { .. } => "other_models",
             Self::OtherVersion { .. } => "other_version",
             Self::NoEmbedder { .. } => "no_embedder",
-            Self::NoSystem { .. } | Self::NotFitted | Self::JudgeOfReward { .. } => "usage",
+            Self::NoSystem { .. } | Self::NotFitted => "usage",
             Self::Write { .. } => "cannot_write",
         }
     }
@@ -73,8 +71,7 @@ impl Explain for SystemsError {
             Self::NoOutput
             | Self::OtherSettings { .. }
             | Self::NoSystem { .. }
-            | Self::NotFitted
-            | Self::JudgeOfReward { .. } => Exit::Usage,
+            | Self::NotFitted => Exit::Usage,
             Self::OtherModel { .. } | Self::OtherVersion { .. } => Exit::Failed,
             Self::NoRun { .. } | Self::NoEmbedder { .. } => Exit::NotFound,
             Self::Write { .. } => Exit::Failed,
@@ -97,9 +94,6 @@ impl Explain for SystemsError {
             Self::NoSystem { .. } | Self::NotFitted => {
                 let names = Variant::ALL.map(Variant::name).join(", ");
                 Some(format!("The systems are {names}; a run has those that it came to."))
-            }
-            Self::JudgeOfReward { .. } => {
-                Some("Name another model in [eval] judge: one that no reward used.".into())
             }
             Self::NoEmbedder { name } => Some(format!("`restpg-edge model pull {name}`")),
             Self::Write { .. } => None,
@@ -305,17 +299,7 @@ impl Bench {
         let config = &context.config;
         let name = &config.eval.judge;
         let models = ModelStore::new(&context.paths.models);
-        if config.reward.judge_weight > 0.0 && !name.is_empty() {
-            let of_reward = match config.judge.model.as_str() {
-                "" => config.model.name.as_str(),
-                other => other,
-            };
-            // Two names may stand for one model.
-            let hash = |name: &str| models.resolve(name).map(|(manifest, _)| manifest.sha256);
-            if hash(name)? == hash(of_reward)? {
-                return Err(SystemsError::JudgeOfReward { name: name.clone() }.into());
-            }
-        }
+        require_impartial(&models, config, name)?;
         if config.eval.aspects && trainer.embed().is_none() {
             let name = config.retrieve.embedder.clone();
             return Err(SystemsError::NoEmbedder { name }.into());

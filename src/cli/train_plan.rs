@@ -157,6 +157,13 @@ fn stages(context: &Context, pairs: &Pairs) -> Result<Vec<Stage>, Error> {
         let model = Model::load(runtime.clone(), &sampled.file)?;
         (measure(&model, threads, config.model.batch_tokens)?, Sizes::of(config, &model, pairs))
     };
+    let notes_rates = match config.train.reasoning_model.as_str() {
+        "" => rates,
+        name => {
+            let model = Model::load(runtime.clone(), &models.resolve(name)?.1)?;
+            measure(&model, threads, config.model.batch_tokens)?
+        }
+    };
     let file = ModelFile::open(&base)?;
     let checked = gguf::check(&file)?;
     let samples = config.train.samples.max(1);
@@ -198,7 +205,7 @@ fn stages(context: &Context, pairs: &Pairs) -> Result<Vec<Stage>, Error> {
     let network = Network::new(&backend, &file, &checked, weights, &form)?;
     let rows_per_second = rows_per_second(&network, &form)?;
     bar.finish_and_clear();
-    let costs = Costs { config, pairs, sizes, rates, rows_per_second };
+    let costs = Costs { config, pairs, sizes, rates, notes_rates, rows_per_second };
     Ok(costs.stages(sampling, fitting))
 }
 
@@ -224,6 +231,8 @@ struct Costs<'a> {
     pairs: &'a Pairs,
     sizes: Sizes,
     rates: Rates,
+    /// Of the model that writes the notes that are learned.
+    notes_rates: Rates,
     rows_per_second: f64,
 }
 
@@ -236,6 +245,9 @@ impl Costs<'_> {
         let Sizes { prompt, output, notes } = self.sizes;
         let read = |tokens: usize| tokens as f64 / self.rates.prefill;
         let alone = |tokens: usize| tokens as f64 / self.rates.decode;
+        let note = |text: usize, notes: usize| {
+            text as f64 / self.notes_rates.prefill + notes as f64 / self.notes_rates.decode
+        };
         let together = |tokens: usize| tokens as f64 / self.rates.sample;
         let fit = |texts: usize| {
             let rows = prompt + texts * (notes + output);
@@ -243,7 +255,8 @@ impl Costs<'_> {
         };
         let samples = train.samples as usize;
         let sample = trained as f64 * (read(prompt) + together(samples * (notes + output)));
-        let trial = held_out as f64 * (read(prompt) + together(notes + output));
+        let drafts = train.held_out_drafts as usize;
+        let trial = held_out as f64 * (read(prompt) + together(drafts * (notes + output)));
         let stage = |name, seconds, memory_bytes| Stage { name, seconds, memory_bytes };
         let mut stages = vec![
             stage(
@@ -251,7 +264,7 @@ impl Costs<'_> {
                 untitled as f64 * (read(output) + alone(REQUEST_TOKENS)),
                 sampling,
             ),
-            stage("notes", trained as f64 * (read(prompt + output) + alone(notes)), sampling),
+            stage("notes", trained as f64 * note(prompt + output, notes), sampling),
             stage("fitting to the texts", fit(1) * if notes > 0 { 2.0 } else { 1.0 }, fitting),
             stage("sampling", f64::from(train.rounds) * sample, sampling),
             stage(

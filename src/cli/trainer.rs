@@ -6,13 +6,38 @@ use std::path::PathBuf;
 use super::interrupt::INTERRUPT;
 use super::{Context, lora, retrieval};
 use crate::catalogue::{Manifest, ModelStore, Use};
+use crate::config::Config;
 use crate::embedding::NamedEmbedder;
-use crate::error::Error;
+use crate::error::{Error, Exit, Explain};
 use crate::ggml::Backend;
 use crate::llama::{self, Runtime, physical_cores};
 use crate::metrics::StyleProfile;
 use crate::retrieve::Embed;
 use crate::selftrain::{Progress, Workshop};
+
+/// A judge is not asked of what its own grades have brought about.
+#[derive(Debug, thiserror::Error)]
+#[error("the judge {name} is part of the reward")]
+struct Partial {
+    name: String,
+}
+
+impl Explain for Partial {
+    fn kind(&self) -> &'static str {
+        "usage"
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(
+            "Name another model in [train] gate_judge and [eval] judge: one that no reward used."
+                .into(),
+        )
+    }
+}
 
 /// What training works with.
 pub(super) struct Trainer {
@@ -21,6 +46,7 @@ pub(super) struct Trainer {
     sampled: PathBuf,
     reasoning: Option<PathBuf>,
     judge: Option<PathBuf>,
+    gate_judge: Option<PathBuf>,
     pub(super) runtime: Runtime,
     backend: Backend,
     fit_bytes_max: u64,
@@ -59,6 +85,8 @@ impl Trainer {
             (true, "") => Some(sampled.clone()),
             (true, name) => file_of("judge", name)?,
         };
+        require_impartial(&models, config, &config.train.gate_judge)?;
+        let gate_judge = file_of("judge at the gate", &config.train.gate_judge)?;
         let threads = match config.model.threads {
             0 => physical_cores(),
             threads => threads,
@@ -76,6 +104,7 @@ impl Trainer {
             sampled,
             reasoning,
             judge,
+            gate_judge,
             runtime,
             backend,
             fit_bytes_max,
@@ -106,6 +135,7 @@ impl Trainer {
             sampled: &self.sampled,
             reasoning: self.reasoning.as_deref(),
             judge: self.judge.as_deref(),
+            gate_judge: self.gate_judge.as_deref(),
             config: &context.config,
             threads: self.threads,
             backend: &self.backend,
@@ -118,6 +148,30 @@ impl Trainer {
             tell,
         }
     }
+}
+
+/// That the model called `name`, if any, is not the one whose grades are part of the reward.
+///
+/// # Errors
+/// That it is, or is not here.
+pub(super) fn require_impartial(
+    models: &ModelStore,
+    config: &Config,
+    name: &str,
+) -> Result<(), Error> {
+    if name.is_empty() || config.reward.judge_weight <= 0.0 {
+        return Ok(());
+    }
+    let of_reward = match config.judge.model.as_str() {
+        "" => config.model.name.as_str(),
+        other => other,
+    };
+    // Two names may stand for one model.
+    let sha256 = |name: &str| models.resolve(name).map(|(manifest, _)| manifest.sha256);
+    if sha256(name)? == sha256(of_reward)? {
+        return Err(Partial { name: name.to_owned() }.into());
+    }
+    Ok(())
 }
 
 /// The embedding model of the settings, where it is here.

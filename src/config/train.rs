@@ -27,6 +27,7 @@ pub struct TrainConfig {
     pub held_out_share: f32,
     pub held_out_min: u32,
     pub held_out_max: u32,
+    pub held_out_drafts: u32,
     pub rank: u32,
     pub alpha: f32,
     pub learning_rate: f32,
@@ -34,6 +35,7 @@ pub struct TrainConfig {
     pub batch: u32,
     pub validation_share: f32,
     pub confidence: f32,
+    pub gate_judge: String,
     pub perplexity_ratio_max: f32,
     pub repetition_max: f32,
     pub copied_max: f32,
@@ -100,7 +102,8 @@ impl TrainConfig {
         share(self.held_out_share, "train.held_out_share")?;
         range(self.held_out_min >= 1, "train.held_out_min", &self.held_out_min, "at least 1")?;
         let most = self.held_out_max;
-        range(most >= self.held_out_min, "train.held_out_max", &most, "at least held_out_min")
+        range(most >= self.held_out_min, "train.held_out_max", &most, "at least held_out_min")?;
+        count(self.held_out_drafts, 1, 1024, "train.held_out_drafts", "from 1 to 1024")
     }
 
     fn check_fitting(&self) -> Result<(), ConfigError> {

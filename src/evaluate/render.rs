@@ -235,9 +235,13 @@ fn drafts(case: &Case, systems: &[String]) -> String {
             "" => String::new(),
             notes => format!("<div class=\"notes\">{}</div>\n", escaped(notes)),
         };
+        let count = match tried.others.len() {
+            0 => String::new(),
+            others => format!(", the first of {}", others + 1),
+        };
         let _ = writeln!(
             html,
-            "<div><h4>{}, {:.3}</h4>{notes}{}{}</div>",
+            "<div><h4>{}, {:.3}{count}</h4>{notes}{}{}</div>",
             escaped(name),
             tried.scores.quality,
             escaped(&tried.draft.answer),
@@ -304,7 +308,11 @@ mod tests {
                 answer: answer.into(),
                 cut_off: false,
             };
-            Tried { draft, scores: Scores { quality: 0.25, ..Scores::default() } }
+            Tried {
+                draft,
+                others: Vec::new(),
+                scores: Scores { quality: 0.25, ..Scores::default() },
+            }
         };
         let case = Case {
             key: "ann q1".into(),

@@ -26,7 +26,7 @@ pub const MEASURES: [Measure; 14] = [
     ("judge", |it| it.judge),
     ("judge_likeliest", |it| it.judge_likeliest),
     ("aspects", |it| it.aspects.as_ref().map(|it| it.f1)),
-    ("own_author", |it| it.own_author.map(|it| if it { 1.0 } else { 0.0 })),
+    ("own_author", |it| it.own_author),
     ("length_ratio", |it| Some(it.figures.length_ratio)),
     ("repeated", |it| Some(it.figures.repeated)),
     ("copied", |it| Some(it.figures.copied)),
@@ -154,7 +154,7 @@ mod tests {
     fn case(task: &str, qualities: &[(&str, f64)]) -> Case {
         let tried = |&(name, quality): &(&str, f64)| {
             let scores = Scores { quality, ..Scores::default() };
-            (name.to_owned(), Tried { draft: Drafted::default(), scores })
+            (name.to_owned(), Tried { draft: Drafted::default(), others: Vec::new(), scores })
         };
         Case {
             key: String::new(),

@@ -1,4 +1,4 @@
-//! Every measure of one draft beside what the person wrote.
+//! Every measure of drafts beside what the person wrote.
 
 use serde::Serialize;
 
@@ -7,10 +7,11 @@ use crate::error::Error;
 use crate::llama::Model;
 use crate::metrics::{StyleProfile, chrf, cosine};
 use crate::retrieve::Embed;
-use crate::reward::{Case, Judge, style_score};
-use crate::selftrain::{Drafted, Figures, Item, TrainError, Workshop};
+use crate::reward::{Judge, style_score};
+use crate::selftrain::{Drafted, Figures, Item, Workshop, verdicts};
+use crate::statistics::mean;
 
-/// What one draft is worth.
+/// What a draft is worth, or several drafts of one request on average.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Scores {
     /// What it says, and how it is written.
@@ -30,8 +31,30 @@ pub struct Scores {
     pub judge_likeliest: Option<f64>,
     /// How its points and the person's go together.
     pub aspects: Option<Aspects>,
-    /// Whether it sounds like this person rather than like another of the task.
-    pub own_author: Option<bool>,
+    /// The share of drafts that sound like this person rather than like another of the task.
+    pub own_author: Option<f64>,
+}
+
+impl Scores {
+    /// The means of `all`; of points, which are no numbers, those of the first.
+    fn mean_of(all: &[Self]) -> Self {
+        let mean_of = |of: fn(&Self) -> f64| mean(&all.iter().map(of).collect::<Vec<_>>());
+        let mean_of_some = |of: fn(&Self) -> Option<f64>| {
+            let there: Vec<f64> = all.iter().filter_map(of).collect();
+            (!there.is_empty()).then(|| mean(&there))
+        };
+        Self {
+            figures: Figures::mean_of(&all.iter().map(|it| it.figures).collect::<Vec<_>>()),
+            quality: mean_of(|it| it.quality),
+            chrf: mean_of(|it| it.chrf),
+            similarity: mean_of_some(|it| it.similarity),
+            style: mean_of_some(|it| it.style),
+            judge: mean_of_some(|it| it.judge),
+            judge_likeliest: mean_of_some(|it| it.judge_likeliest),
+            aspects: all.first().and_then(|it| it.aspects.clone()),
+            own_author: mean_of_some(|it| it.own_author),
+        }
+    }
 }
 
 /// Who scores.
@@ -51,7 +74,7 @@ pub struct Scorer<'s> {
 }
 
 impl Scorer<'_> {
-    /// The scores of a draft of each item.
+    /// The scores of the drafts of each item.
     ///
     /// # Errors
     /// A model's.
@@ -59,25 +82,26 @@ impl Scorer<'_> {
         &self,
         workshop: &Workshop<'_>,
         items: &[Item],
-        drafts: &[Drafted],
+        drafts: &[Vec<Drafted>],
     ) -> Result<Vec<Scores>, Error> {
         let batch_tokens = workshop.config.model.batch_tokens;
         let mut judge = self.judge.map(|model| Judge::new(model, workshop.threads, batch_tokens));
         let mut all = Vec::with_capacity(items.len());
-        for (item, draft) in items.iter().zip(drafts) {
-            let mut scores = self.score(item, &draft.answer)?;
+        for (item, drafts) in items.iter().zip(drafts) {
+            let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
+            let scores = answers.iter().map(|answer| self.score(item, answer));
+            let mut scores: Vec<Scores> = scores.collect::<Result<_, Error>>()?;
             if let Some(judge) = &mut judge {
-                let reference = Some(item.output.as_str());
-                let case = Case { request: &item.request, reference, passages: &[] };
-                let grades = judge.grade(&case, &[&draft.answer], workshop.interrupt)?;
-                let grades = grades.ok_or(TrainError::Stopped)?;
-                let grade = grades.first().copied();
-                scores.judge = grade.map(|grade| grade.expected);
-                scores.judge_likeliest = grade.map(|grade| grade.likeliest);
+                let grades = verdicts(workshop, judge, item, &answers)?;
+                for (scores, grade) in scores.iter_mut().zip(grades) {
+                    scores.judge = Some(grade.expected);
+                    scores.judge_likeliest = Some(grade.likeliest);
+                }
             }
-            let aspects = self.aspects.map(|it| it.aspects(workshop, item, &draft.answer));
-            scores.aspects = aspects.transpose()?.flatten();
-            all.push(scores);
+            if let (Some(aspects), Some(first)) = (self.aspects, scores.first_mut()) {
+                first.aspects = aspects.aspects(workshop, item, answers[0])?;
+            }
+            all.push(Scores::mean_of(&scores));
         }
         Ok(all)
     }
@@ -96,7 +120,7 @@ impl Scorer<'_> {
             judge: None,
             judge_likeliest: None,
             aspects: None,
-            own_author: nearest.map(|nearest| nearest == Some(item.writer)),
+            own_author: nearest.map(|nearest| f64::from(u8::from(nearest == Some(item.writer)))),
         })
     }
 

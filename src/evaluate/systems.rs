@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::scores::{Scorer, Scores};
 use crate::error::{Error, Explain};
-use crate::reward::{Parts, copied, style_score};
+use crate::reward::{Parts, blind_parts};
 use crate::selftrain::{
     Drafted, FITTED, Grader, HELD_OUT, Harvest, Item, Journal, NOTHING, Notes, Progress, Rounds,
     SFT, SFT_WITH_NOTES, System, Trial, Workshop, round_name, write_notes,
@@ -191,12 +191,15 @@ fn unless_nothing(
     }
 }
 
-/// A draft of a system with its scores.
+/// What a system wrote for a request, with its scores.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Tried {
-    /// The draft.
+    /// The first of its drafts.
     pub draft: Drafted,
-    /// What it is worth.
+    /// The others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Drafted>,
+    /// What they are worth: the means.
     pub scores: Scores,
 }
 
@@ -303,10 +306,10 @@ pub fn try_systems(
             let candidates = trial.candidates(journal, &system, best_of)?;
             let selection = selection(workshop, items, &candidates, best_of)?;
             tries.selection.insert(variant.name().to_owned(), selection);
-            let chosen: Vec<Drafted> = items
+            let chosen: Vec<Vec<Drafted>> = items
                 .iter()
                 .zip(candidates)
-                .map(|(item, drafts)| best(workshop, item, drafts))
+                .map(|(item, drafts)| vec![best(workshop, item, drafts)])
                 .collect();
             let name = format!("{}, best of {best_of}", variant.name());
             tries.add(name, scorer.scores(workshop, requests.own, &chosen)?, chosen);
@@ -316,9 +319,11 @@ pub fn try_systems(
 }
 
 impl Tries {
-    fn add(&mut self, name: String, scores: Vec<Scores>, drafts: Vec<Drafted>) {
-        for ((case, scores), draft) in self.cases.iter_mut().zip(scores).zip(drafts) {
-            case.systems.insert(name.clone(), Tried { draft, scores });
+    fn add(&mut self, name: String, scores: Vec<Scores>, drafts: Vec<Vec<Drafted>>) {
+        for ((case, scores), drafts) in self.cases.iter_mut().zip(scores).zip(drafts) {
+            let mut drafts = drafts.into_iter();
+            let draft = drafts.next().unwrap_or_default();
+            case.systems.insert(name.clone(), Tried { draft, others: drafts.collect(), scores });
         }
         self.systems.push(name);
     }
@@ -328,17 +333,13 @@ impl Tries {
 /// the person's text.
 fn best(workshop: &Workshop<'_>, item: &Item, drafts: Vec<Drafted>) -> Drafted {
     let style = workshop.styles.get(item.writer).and_then(Option::as_ref);
-    let score = |draft: &Drafted| {
-        let parts = Parts {
-            style: style.and_then(|it| it.distance(&draft.answer)).map(style_score),
-            originality: Some(1.0 - copied(&draft.answer, item.passage_texts())),
-            ..Parts::default()
-        };
-        parts.blend(&workshop.config.reward)
-    };
+    let drafts: Vec<Drafted> = drafts.into_iter().filter(|it| !it.answer.is_empty()).collect();
+    let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
+    let passages: Vec<&str> = item.passage_texts().collect();
+    let parts = blind_parts(&answers, style, &passages);
+    let scores: Vec<f64> = parts.iter().map(|it| it.blend(&workshop.config.reward)).collect();
     // Of equal ones the first.
-    let drafts = drafts.into_iter().filter(|draft| !draft.answer.is_empty());
-    let drafts = drafts.map(|draft| (score(&draft), draft));
+    let drafts = scores.into_iter().zip(drafts);
     let better = |best: (f64, Drafted), next: (f64, Drafted)| {
         if next.0 > best.0 { next } else { best }
     };

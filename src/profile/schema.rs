@@ -184,3 +184,36 @@ pub(super) fn migrate_to(connection: &mut Connection, to: i64) -> rusqlite::Resu
     transaction.pragma_update(None, "user_version", to)?;
     transaction.commit()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The story: a draft was written before drafts knew what their adapter had learned from.
+    #[test]
+    fn an_older_draft_goes_with_what_its_adapter_learned_from() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate_to(&mut connection, 4).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO adapter (id, state) VALUES ('ad', 'adopted');
+                 INSERT INTO adapter_document VALUES ('ad', 'learned'), ('ad', 'shown');
+                 INSERT INTO draft (id, written_at, request, task, reasoning, answer, model, adapter)
+                 VALUES ('with', '2020-01-01', 'a note', 'free', '', 'one', 'm', 'ad'),
+                        ('without', '2020-01-02', 'a note', 'free', '', 'two', 'm', NULL);
+                 INSERT INTO draft_document SELECT number, 'shown', 0 FROM draft;",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let of = |draft: &str| -> Vec<(String, i64)> {
+            let query = "SELECT document, rank FROM draft_document JOIN draft ON number = draft
+                         WHERE id = ?1 ORDER BY document";
+            let mut query = connection.prepare(query).unwrap();
+            let rows = query.query_map([draft], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            rows.collect::<rusqlite::Result<_>>().unwrap()
+        };
+        let shown = ("shown".to_owned(), 0);
+        assert_eq!(of("with"), [("learned".to_owned(), -1), shown.clone()]);
+        assert_eq!(of("without"), [shown]);
+    }
+}

@@ -26,6 +26,9 @@ pub struct Parts {
     pub style: Option<f64>,
     /// How much of it is not copied from the passages.
     pub originality: Option<f64>,
+    /// How much of the wording of the other drafts it has.
+    #[serde(default)]
+    pub agreement: Option<f64>,
     /// How near its meaning is to that of what the person really wrote.
     pub similarity: Option<f64>,
     /// How many of the characters of what the person really wrote it has, in runs.
@@ -42,6 +45,7 @@ impl Parts {
             (self.judge, weights.judge_weight),
             (self.style, weights.style_weight),
             (self.originality, weights.originality_weight),
+            (self.agreement, weights.agreement_weight),
             (self.similarity, weights.similarity_weight),
             (self.overlap, weights.overlap_weight),
             (self.length, weights.length_weight),
@@ -103,6 +107,7 @@ mod tests {
             judge_weight: 1.0,
             style_weight: 3.0,
             originality_weight: 0.0,
+            agreement_weight: 0.0,
             similarity_weight: 0.0,
             overlap_weight: 0.0,
             length_weight: 0.0,

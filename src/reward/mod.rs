@@ -4,7 +4,9 @@
 //! With what the person really wrote (training, evaluation) or without it (choosing a draft).
 
 mod blend;
+mod blind;
 mod judge;
 
 pub use blend::{Parts, copied, length_score, similarity_score, style_score};
+pub use blind::blind_parts;
 pub use judge::{Case, Judge, LABELS, Verdict};

@@ -30,6 +30,9 @@ pub struct Figures {
     pub repeated: f64,
     /// Of its words, the share in runs of six taken from the passages.
     pub copied: f64,
+    /// The expected grade of a judge, from 0 to 1, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grade: Option<f64>,
 }
 
 impl Figures {
@@ -44,6 +47,23 @@ impl Figures {
             length_ratio: length_ratio(answer, &item.output),
             repeated: repeated(answer),
             copied: copied(answer, item.passage_texts()),
+            grade: None,
+        }
+    }
+
+    /// The mean of each figure; a grade where all have one.
+    #[must_use]
+    pub fn mean_of(all: &[Self]) -> Self {
+        let mean_of = |of: fn(&Self) -> f64| mean(&all.iter().map(of).collect::<Vec<_>>());
+        let grades: Option<Vec<f64>> = all.iter().map(|it| it.grade).collect();
+        Self {
+            rouge_1: mean_of(|it| it.rouge_1),
+            rouge_l: mean_of(|it| it.rouge_l),
+            meteor: mean_of(|it| it.meteor),
+            length_ratio: mean_of(|it| it.length_ratio),
+            repeated: mean_of(|it| it.repeated),
+            copied: mean_of(|it| it.copied),
+            grade: grades.filter(|grades| !grades.is_empty()).map(|grades| mean(&grades)),
         }
     }
 

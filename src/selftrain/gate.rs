@@ -1,6 +1,6 @@
 //! Whether an adapter may be adopted: only where it writes better than everything else that could be
 //! used, on texts that it never saw, by measures that its reward did not use; and where it does not
-//! pay for that with what nobody would want.
+//! pay for that with what nobody would want. A judge, where there is one, must not like it less either.
 
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +80,8 @@ pub fn judge(
 ) -> Verdict {
     let comparisons: Vec<Comparison> =
         rivals.iter().map(|rival| compare(candidate, rival, settings)).collect();
-    let guards = guards(candidate, base, costs, settings);
+    let mut guards = guards(candidate, base, costs, settings);
+    guards.extend(rivals.iter().filter_map(|rival| liked_less(candidate, rival)));
     let is_adopted = !candidate.is_empty()
         && comparisons.iter().all(|it| it.is_passed)
         && guards.iter().all(|it| it.is_passed);
@@ -100,6 +101,17 @@ fn compare(candidate: &[Figures], rival: &Rival<'_>, settings: &TrainConfig) -> 
         confidence_min: 1.0 - doubt,
         is_passed: confidence >= 1.0 - doubt,
     }
+}
+
+/// How far the judge's mean grade is below the rival's; `None` where there is no judge.
+fn liked_less(candidate: &[Figures], rival: &Rival<'_>) -> Option<Guard> {
+    let grade = |all: &[Figures]| -> Option<f64> {
+        let grades: Vec<f64> = all.iter().map(|it| it.grade).collect::<Option<_>>()?;
+        Some(mean(&grades))
+    };
+    let found = grade(rival.figures)? - grade(candidate)?;
+    let name = format!("judge's grade below {}:", rival.name);
+    Some(Guard { name, found, allowed: 0.0, is_passed: found <= 0.0 })
 }
 
 fn guards(
@@ -188,6 +200,7 @@ mod tests {
                 length_ratio: 1.1,
                 repeated: 0.02,
                 copied: 0.05,
+                grade: None,
             };
             change(&mut figures);
             figures
@@ -287,6 +300,26 @@ mod tests {
         let telling = Costs { leaks: 1, ..costs };
         let verdict = judge(&candidate, &rivals, &base, telling, &settings());
         assert_eq!(verdict.objections(), ["leaks 1.000, at most 0.000"]);
+    }
+
+    #[test]
+    fn what_a_judge_likes_less_is_refused() {
+        let graded = |quality, grade| drafts(quality, |it| it.grade = Some(grade));
+        let (base, candidate) = (graded(0.2, 0.5), graded(0.3, 0.4));
+        let costs = Costs { perplexity_ratio: 1.0, leaks: 0, base_leaks: 0 };
+        let verdict = |rival: &[Figures]| {
+            judge(
+                &candidate,
+                &[Rival { name: "the model", figures: rival }],
+                &base,
+                costs,
+                &settings(),
+            )
+        };
+        let objections = verdict(&base).objections();
+        assert_eq!(objections, ["judge's grade below the model: 0.100, at most 0.000"]);
+        assert!(verdict(&graded(0.2, 0.4)).is_adopted);
+        assert!(verdict(&drafts(0.2, |_| {})).is_adopted, "nobody judged");
     }
 
     #[test]

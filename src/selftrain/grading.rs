@@ -5,7 +5,9 @@ use super::workshop::Workshop;
 use crate::error::Error;
 use crate::llama::Model;
 use crate::metrics::{chrf, cosine, length_ratio};
-use crate::reward::{Case, Judge, Parts, copied, length_score, similarity_score, style_score};
+use crate::reward::{
+    Case, Judge, Parts, Verdict, copied, length_score, similarity_score, style_score,
+};
 
 /// Grades the drafts of a run.
 pub struct Grader<'w, 'a> {
@@ -35,6 +37,7 @@ impl<'w, 'a> Grader<'w, 'a> {
                 judge: grades.as_ref().map(|grades| grades[place]),
                 style: distance.map(style_score),
                 originality: Some(1.0 - copied(answer, item.passage_texts())),
+                agreement: None,
                 similarity: likeness.as_ref().map(|likeness| similarity_score(likeness[place])),
                 overlap: Some(chrf(answer, &item.output)),
                 length: Some(length_score(length_ratio(answer, &item.output))),
@@ -56,9 +59,22 @@ impl<'w, 'a> Grader<'w, 'a> {
 
     fn grades(&mut self, item: &Item, answers: &[&str]) -> Result<Option<Vec<f64>>, Error> {
         let Some(judge) = &mut self.judge else { return Ok(None) };
-        let case = Case { request: &item.request, reference: Some(&item.output), passages: &[] };
-        let verdicts = judge.grade(&case, answers, self.workshop.interrupt)?;
-        let verdicts = verdicts.ok_or(super::TrainError::Stopped)?;
+        let verdicts = verdicts(self.workshop, judge, item, answers)?;
         Ok(Some(verdicts.iter().map(|verdict| verdict.expected).collect()))
     }
+}
+
+/// What a judge says of each of `answers` for `item`, with the person's text beside it.
+///
+/// # Errors
+/// [`super::TrainError::Stopped`] or the model's.
+pub fn verdicts(
+    workshop: &Workshop<'_>,
+    judge: &mut Judge<'_>,
+    item: &Item,
+    answers: &[&str],
+) -> Result<Vec<Verdict>, Error> {
+    let case = Case { request: &item.request, reference: Some(&item.output), passages: &[] };
+    let verdicts = judge.grade(&case, answers, workshop.interrupt)?;
+    Ok(verdicts.ok_or(super::TrainError::Stopped)?)
 }

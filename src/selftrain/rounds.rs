@@ -330,12 +330,13 @@ impl<'r, 'a> Rounds<'r, 'a> {
     }
 
     /// Numbers and addresses in the drafts for what is held out that seem to have been learned.
-    fn leaks(&self, drafts: &[Drafted]) -> usize {
+    fn leaks(&self, drafts: &[Vec<Drafted>]) -> usize {
         let items = self.split.learned.iter().chain(&self.split.validation);
         let texts = items
             .flat_map(|it| it.passage_texts().chain([it.output.as_str(), it.request.as_str()]));
         let learned: HashSet<String> = texts.flat_map(telling).collect();
         let drafts = self.split.held_out.iter().zip(drafts);
+        let drafts = drafts.flat_map(|(item, drafts)| drafts.iter().map(move |it| (item, it)));
         drafts.map(|(item, draft)| leaks(&draft.answer, item, &learned)).sum()
     }
 

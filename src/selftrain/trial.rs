@@ -2,11 +2,15 @@
 
 use sha2::{Digest, Sha256};
 
+use super::grading::verdicts;
 use super::workshop::{Asked, Drafted, Workshop, Writing};
 use super::{Figures, Item, Journal, Notes, TrainError};
+use crate::config::Config;
 use crate::error::Error;
 use crate::llama::Model;
 use crate::perplexity::{NEUTRAL_TEXT, log_likelihoods};
+use crate::reward::Judge;
+use crate::statistics::mean;
 
 /// The stage of the requests that are held out.
 pub const HELD_OUT: &str = "trial";
@@ -76,7 +80,8 @@ pub struct Trial<'t, 'a> {
 }
 
 impl Trial<'_, '_> {
-    /// A draft of each item.
+    /// The drafts of each item, sampled as `generate` would: `[train] held_out_drafts` of each, since one
+    /// alone says as much about chance as about the system.
     ///
     /// # Errors
     /// [`TrainError::Stopped`], the model's or the store's.
@@ -84,14 +89,8 @@ impl Trial<'_, '_> {
         &self,
         journal: &mut Journal<'_>,
         system: &System<'_>,
-    ) -> Result<Vec<Drafted>, Error> {
-        if let Some(drafts) = journal.get(self.stage, &system.key())? {
-            return Ok(drafts);
-        }
-        self.workshop.go_on()?;
-        let shown = format!("trying {}", system.name);
-        self.workshop.stage(&shown, 0, self.items.len());
-        let generate = &self.workshop.config.generate;
+    ) -> Result<Vec<Vec<Drafted>>, Error> {
+        let Config { generate, train, .. } = self.workshop.config;
         let writing = Writing {
             reasoning: system.reasoning,
             has_passages: system.has_passages,
@@ -99,17 +98,11 @@ impl Trial<'_, '_> {
             top_p: generate.top_p,
             repeat_penalty: generate.repeat_penalty,
         };
-        let places = self.items.iter().enumerate();
-        let all: Vec<Asked<'_>> =
-            places.map(|(place, item)| system.asked(item, place, vec![self.seed(item)])).collect();
-        let model = self.workshop.model(system.adapter)?;
-        let drafts = self.workshop.write(&model, &all, writing)?;
-        let drafts: Vec<Drafted> = drafts.into_iter().flatten().collect();
-        journal.keep(self.stage, &system.key(), &drafts)?;
-        Ok(drafts)
+        let shown = format!("trying {}", system.name);
+        self.write(journal, system, train.held_out_drafts, writing, &shown)
     }
 
-    /// Several drafts of each item, at the temperature of training.
+    /// `count` drafts of each item, sampled as in training.
     ///
     /// # Errors
     /// As [`Self::drafts`].
@@ -128,16 +121,31 @@ impl Trial<'_, '_> {
             repeat_penalty: train.repeat_penalty,
         };
         let shown = format!("{count} drafts of each by {}", system.name);
-        let stage = format!("{} {count} {}", self.stage, system.key());
+        self.write(journal, system, count, writing, &shown)
+    }
+
+    /// `count` drafts of each item, called `shown` where progress is told. Those that were sampled in the
+    /// same way before are the same.
+    fn write(
+        &self,
+        journal: &mut Journal<'_>,
+        system: &System<'_>,
+        count: u32,
+        writing: Writing,
+        shown: &str,
+    ) -> Result<Vec<Vec<Drafted>>, Error> {
+        let Writing { temperature, top_p, repeat_penalty, .. } = writing;
+        let sampled = format!("{count} {temperature} {top_p} {repeat_penalty}");
+        let stage = format!("{} {sampled} {}", self.stage, system.key());
         let known = |item: &&Item| journal.get(&stage, &item.key);
         let mut all: Vec<Option<Vec<Drafted>>> =
             self.items.iter().map(known).collect::<Result<_, _>>()?;
         let mut model = None;
         for batch in self.workshop.batches(self.items, count, writing) {
-            self.workshop.stage(&shown, all.iter().flatten().count(), self.items.len());
             if batch.iter().all(|&place| all[place].is_some()) {
                 continue;
             }
+            self.workshop.stage(shown, all.iter().flatten().count(), self.items.len());
             self.workshop.go_on()?;
             let model = match &mut model {
                 Some(model) => model,
@@ -157,7 +165,7 @@ impl Trial<'_, '_> {
         Ok(all.into_iter().flatten().collect())
     }
 
-    /// The figures of a draft of each item.
+    /// The figures of each item: the means of its drafts'.
     ///
     /// # Errors
     /// As [`Self::drafts`].
@@ -167,8 +175,43 @@ impl Trial<'_, '_> {
         system: &System<'_>,
     ) -> Result<Vec<Figures>, Error> {
         let drafts = self.drafts(journal, system)?;
-        let drafts = self.items.iter().zip(&drafts);
-        Ok(drafts.map(|(item, draft)| Figures::of(&draft.answer, item)).collect())
+        let grades = self.grades(journal, system, &drafts)?;
+        let figures = |(place, (item, drafts)): (usize, (&&Item, &Vec<Drafted>))| {
+            let all: Vec<Figures> =
+                drafts.iter().map(|draft| Figures::of(&draft.answer, item)).collect();
+            let grade = grades.as_ref().and_then(|grades| grades.get(place)).copied();
+            Figures { grade, ..Figures::mean_of(&all) }
+        };
+        Ok(self.items.iter().zip(&drafts).enumerate().map(figures).collect())
+    }
+
+    /// The mean grade of each item's drafts by the gate's judge; `None` where there is none.
+    fn grades(
+        &self,
+        journal: &mut Journal<'_>,
+        system: &System<'_>,
+        drafts: &[Vec<Drafted>],
+    ) -> Result<Option<Vec<f64>>, Error> {
+        let Workshop { gate_judge: Some(file), threads, config, .. } = *self.workshop else {
+            return Ok(None);
+        };
+        let stage = format!("{} {} graded", self.stage, config.train.held_out_drafts);
+        if let Some(grades) = journal.get(&stage, &system.key())? {
+            return Ok(Some(grades));
+        }
+        let model = Model::load(self.workshop.runtime.clone(), file)?;
+        let mut judge = Judge::new(&model, threads, config.model.batch_tokens);
+        let mut grades: Vec<f64> = Vec::with_capacity(drafts.len());
+        for (item, of_item) in self.items.iter().zip(drafts) {
+            self.workshop.stage("judging drafts", grades.len(), drafts.len());
+            self.workshop.go_on()?;
+            let answers: Vec<&str> = of_item.iter().map(|draft| draft.answer.as_str()).collect();
+            let verdicts = verdicts(self.workshop, &mut judge, item, &answers)?;
+            let of_item: Vec<f64> = verdicts.iter().map(|verdict| verdict.expected).collect();
+            grades.push(mean(&of_item));
+        }
+        journal.keep(&stage, &system.key(), &grades)?;
+        Ok(Some(grades))
     }
 
     /// What each token of the neutral text is worth to a system, in nats.

@@ -59,6 +59,8 @@ pub struct Workshop<'a> {
     pub reasoning: Option<&'a Path>,
     /// The file of the model that grades; `None` where none counts.
     pub judge: Option<&'a Path>,
+    /// The file of the model that grades at the gate: one that no reward uses; `None` where none does.
+    pub gate_judge: Option<&'a Path>,
     /// All settings.
     pub config: &'a Config,
     /// Threads that decode.

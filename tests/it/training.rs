@@ -20,7 +20,7 @@ pub const SETTINGS: &str = "[model]\nname = \"roomy\"\nthreads = 1\n\
     [generate]\nreasoning_tokens = 24\nanswer_tokens = 72\n\
     [sample]\ndrafts_at_once = 4\n\
     [train]\nrounds = 2\nsamples = 4\nwords_min = 5\nrank = 2\nepochs = 2\nreward_min = 0.0\n\
-    learning_rate = 0.01\nstop_early = false\nreasoning_tries = 1\n";
+    learning_rate = 0.01\nstop_early = false\nreasoning_tries = 1\nheld_out_drafts = 2\n";
 const NOTES: usize = 12;
 
 /// A person with twelve short notes, each with a word that no other has.
@@ -189,6 +189,29 @@ fn a_run_is_shown_side_by_side_with_what_it_has_to_surpass() {
     home.run(["eval", "--user", "nobody"]).exits(3);
     home.write("config.toml", format!("{SETTINGS}[eval]\njudge = \"nothing\"\n").as_bytes());
     home.run(["eval", "--user", "me"]).exits(3).says(&["nothing"]);
+}
+
+#[test]
+fn the_gate_asks_a_judge_that_no_reward_used() {
+    let home = home();
+    let judged = SETTINGS.replace("rank = 2", "rank = 2\ngate_judge = \"twin\"");
+    home.write("config.toml", judged.as_bytes());
+    home.run(["train", "--user", "me"]).exits(3).says(&["twin"]);
+    let model = home.path().join("roomy.gguf");
+    home.run(["model", "pull", model.to_str().unwrap(), "--name", "twin"]).exits(0);
+    let outcome = train(&home, &["--rounds", "1"])["outcome"].clone();
+    let guards = outcome["rounds"][0]["verdict"]["guards"].as_array().unwrap();
+    let of_judge =
+        guards.iter().filter(|it| it["name"].as_str().unwrap().contains("judge's grade"));
+    for guard in of_judge.clone() {
+        let found = guard["found"].as_f64().unwrap();
+        assert!(found.abs() <= 1.0 && guard["is_passed"] == (found <= 0.0), "{guard}");
+    }
+    assert_eq!(of_judge.count(), 2, "{guards:#?}");
+    // The same model under another name is no other judge.
+    home.write("config.toml", format!("{judged}[reward]\njudge_weight = 1.0\n").as_bytes());
+    let said = ["twin is part of the reward", "gate_judge"];
+    home.run(["train", "--user", "me", "--anew"]).exits(2).says(&said);
 }
 
 /// The rate is far too high: what is fitted is worth nothing.
