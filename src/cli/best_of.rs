@@ -18,7 +18,7 @@ use crate::llama::{LlamaError, Model};
 use crate::metrics::StyleProfile;
 use crate::profile::{Hit, ProfileError, ProfileStore};
 use crate::prompt::Prompt;
-use crate::reward::{Case, Judge, Parts, blind_parts};
+use crate::reward::{Case, Judge, Parts, reference_free_parts};
 
 /// The newest documents that the person's style is measured on.
 const STYLE_DOCUMENTS: usize = 400;
@@ -154,7 +154,16 @@ impl BestOf<'_> {
         let grades = self.grades(drafts, &texts)?;
         let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let mut parts = blind_parts(&answers, self.style()?.as_ref(), &texts);
+        let style = self.style()?;
+        // What was ended says nothing of the middle of the others.
+        let is_whole = |place: &usize| !drafts[*place].interrupted;
+        let (whole, ended): (Vec<usize>, Vec<usize>) = (0..drafts.len()).partition(is_whole);
+        let mut parts = vec![Parts::default(); drafts.len()];
+        for places in [whole, ended] {
+            let of_these: Vec<&str> = places.iter().map(|&place| answers[place]).collect();
+            let found = reference_free_parts(&of_these, style.as_ref(), &texts);
+            places.into_iter().zip(found).for_each(|(place, found)| parts[place] = found);
+        }
         for (parts, grade) in parts.iter_mut().zip(grades.unwrap_or_default()) {
             parts.judge = Some(grade);
         }

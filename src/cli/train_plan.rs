@@ -2,12 +2,14 @@
 //! would take on this machine.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::json;
 
 use super::output::{megabytes, visible};
+use super::trainer::require_impartial;
 use super::{Context, lora, train};
 use crate::catalogue::{ModelStore, Rates, Use};
 use crate::config::Config;
@@ -146,52 +148,98 @@ fn stages(context: &Context, pairs: &Pairs) -> Result<Vec<Stage>, Error> {
     let config = &context.config;
     let bar = context.output.count_bar("measuring this machine");
     let models = ModelStore::new(&context.paths.models);
+    require_impartial(&models, config, &config.train.gate_judge)?;
     let (_, base) = models.resolve(&config.model.name)?;
     let sampled = models.resolve_for(&config.model.name, Use::Sample, llama::VERSION)?;
     let threads = match config.model.threads {
         0 => physical_cores(),
         threads => threads,
     };
-    let runtime = Runtime::start()?;
-    let (rates, sizes) = {
-        let model = Model::load(runtime.clone(), &sampled.file)?;
-        (measure(&model, threads, config.model.batch_tokens)?, Sizes::of(config, &model, pairs))
-    };
-    let notes_rates = match config.train.reasoning_model.as_str() {
-        "" => rates,
-        name => {
-            let model = Model::load(runtime.clone(), &models.resolve(name)?.1)?;
-            measure(&model, threads, config.model.batch_tokens)?
+    let machine = Machine { config, runtime: Runtime::start()?, threads };
+    let model = Model::load(machine.runtime.clone(), &sampled.file)?;
+    let sizes = Sizes::of(config, &model, pairs);
+    let rates = measure(&model, threads, config.model.batch_tokens)?;
+    drop(model);
+    let other = |name: &str| -> Result<Option<Other>, Error> {
+        if name.is_empty() {
+            return Ok(None);
         }
+        machine.other(&models.resolve(name)?.1, &sizes).map(Some)
     };
-    let file = ModelFile::open(&base)?;
-    let checked = gguf::check(&file)?;
-    let samples = config.train.samples.max(1);
+    let notes = match sizes.notes {
+        0 => None,
+        _ => other(&config.train.reasoning_model)?,
+    };
+    let judge = other(&config.train.gate_judge)?;
+    let sampling = machine.memory_bytes(&base, &sizes, config.train.samples)?;
+    let trial = machine.memory_bytes(&base, &sizes, config.train.held_out_drafts)?;
+    let (rows_per_second, fitting) = fitting(context, &machine, &base, &sizes)?;
+    bar.finish_and_clear();
+    let notes = notes.unwrap_or(Other { rates, memory_bytes: sampling });
+    let costs = Costs { config, pairs, sizes, rates, notes, judge, rows_per_second };
+    Ok(costs.stages(Memory { sampling, trial, fitting }))
+}
+
+/// What models are measured with.
+struct Machine<'a> {
+    config: &'a Config,
+    runtime: Runtime,
+    threads: u32,
+}
+
+impl Machine<'_> {
+    /// A model that writes or reads one text at a time.
+    fn other(&self, file: &Path, sizes: &Sizes) -> Result<Other, Error> {
+        let model = Model::load(self.runtime.clone(), file)?;
+        let rates = measure(&model, self.threads, self.config.model.batch_tokens)?;
+        Ok(Other { rates, memory_bytes: self.memory_bytes(file, sizes, 1)? })
+    }
+
+    /// What the model in `file` takes where so many drafts of each prompt are written.
+    fn memory_bytes(&self, file: &Path, sizes: &Sizes, drafts: u32) -> Result<u64, Error> {
+        let room = room(self.config, sizes, drafts.max(1));
+        let file = ModelFile::open(file)?;
+        let checked = gguf::check(&file)?;
+        Ok(MemoryEstimate::of(&checked, &room, room.sequences, self.threads).total_bytes())
+    }
+}
+
+/// Room for what is written at once where each prompt has so many drafts.
+fn room(config: &Config, sizes: &Sizes, drafts: u32) -> Room {
     let slots = config.sample.drafts_at_once;
-    let at_once = slots.min(batch_size(slots, samples) as u32 * samples);
+    let at_once = slots.min(batch_size(slots, drafts) as u32 * drafts);
     // Those that are written belong to so many prompts, and one more is being read.
-    let prompts = at_once.div_ceil(samples) + 1;
+    let prompts = at_once.div_ceil(drafts) + 1;
     let tokens = prompts as usize * sizes.prompt + at_once as usize * (sizes.notes + sizes.output);
-    let room = Room {
+    Room {
         tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
         sequences: at_once + 1,
         batch_tokens: config.model.batch_tokens,
         cache: CacheType::named(&config.model.cache_type).unwrap_or_default(),
-    };
-    let sampling = MemoryEstimate::of(&checked, &room, room.sequences, threads).total_bytes();
-    let backend = lora::backend(None, threads, &runtime)?;
+    }
+}
+
+/// Rows that go through the trainer in a second, and the memory that it takes.
+fn fitting(
+    context: &Context,
+    machine: &Machine<'_>,
+    base: &Path,
+    sizes: &Sizes,
+) -> Result<(f64, u64), Error> {
+    let train = &machine.config.train;
+    let file = ModelFile::open(base)?;
+    let checked = gguf::check(&file)?;
+    let backend = lora::backend(None, machine.threads, &machine.runtime)?;
     let weights = WeightType::for_backend(&backend);
     let design = Design::read(&checked)?;
-    let form = Adapter::zero(
-        AdapterConfig {
-            rank: config.train.rank as usize,
-            alpha: config.train.alpha,
-            rank_stabilized: false,
-            projections: Projection::ALL.to_vec(),
-        },
-        &design,
-    );
-    let learned_at_once = config.train.kept_max as usize + 1;
+    let config = AdapterConfig {
+        rank: train.rank as usize,
+        alpha: train.alpha,
+        rank_stabilized: false,
+        projections: Projection::ALL.to_vec(),
+    };
+    let form = Adapter::zero(config, &design);
+    let learned_at_once = train.kept_max as usize + 1;
     let rows = (sizes.prompt + learned_at_once * (sizes.notes + sizes.output)).max(2048);
     let memory =
         FitMemory::of(&checked, &design, backend.is_cpu(), weights, form.values.len(), rows);
@@ -201,12 +249,8 @@ fn stages(context: &Context, pairs: &Pairs) -> Result<Vec<Stage>, Error> {
         let needed_bytes = memory.least_bytes();
         return Err(LoraError::Memory { needed_bytes, available_bytes, rows }.into());
     }
-    let fitting = memory.most_bytes().min(available_bytes);
     let network = Network::new(&backend, &file, &checked, weights, &form)?;
-    let rows_per_second = rows_per_second(&network, &form)?;
-    bar.finish_and_clear();
-    let costs = Costs { config, pairs, sizes, rates, notes_rates, rows_per_second };
-    Ok(costs.stages(sampling, fitting))
+    Ok((rows_per_second(&network, &form)?, memory.most_bytes().min(available_bytes)))
 }
 
 /// Rows that go through the trainer in a second, forward and back.
@@ -226,18 +270,35 @@ fn rows_per_second(network: &Network<'_>, form: &Adapter) -> Result<f64, Error> 
     Ok(packed.rows() as f64 / started.elapsed().as_secs_f64())
 }
 
+/// A model beside the one that is trained.
+#[derive(Debug, Clone, Copy)]
+struct Other {
+    rates: Rates,
+    memory_bytes: u64,
+}
+
+/// What stages take, in bytes.
+struct Memory {
+    sampling: u64,
+    trial: u64,
+    fitting: u64,
+}
+
 struct Costs<'a> {
     config: &'a Config,
     pairs: &'a Pairs,
     sizes: Sizes,
     rates: Rates,
-    /// Of the model that writes the notes that are learned.
-    notes_rates: Rates,
+    /// What writes the notes that are learned.
+    notes: Other,
+    /// What grades at the gate.
+    judge: Option<Other>,
     rows_per_second: f64,
 }
 
 impl Costs<'_> {
-    fn stages(&self, sampling: u64, fitting: u64) -> Vec<Stage> {
+    fn stages(&self, memory: Memory) -> Vec<Stage> {
+        let Memory { sampling, trial: trial_bytes, fitting } = memory;
         let train = &self.config.train;
         let held_out = self.pairs.pairs.iter().filter(|pair| pair.held_out).count();
         let trained = self.pairs.pairs.len() - held_out;
@@ -245,8 +306,11 @@ impl Costs<'_> {
         let Sizes { prompt, output, notes } = self.sizes;
         let read = |tokens: usize| tokens as f64 / self.rates.prefill;
         let alone = |tokens: usize| tokens as f64 / self.rates.decode;
-        let note = |text: usize, notes: usize| {
-            text as f64 / self.notes_rates.prefill + notes as f64 / self.notes_rates.decode
+        let written = |text: usize, notes: usize| {
+            if notes == 0 {
+                return 0.0;
+            }
+            text as f64 / self.notes.rates.prefill + notes as f64 / self.notes.rates.decode
         };
         let together = |tokens: usize| tokens as f64 / self.rates.sample;
         let fit = |texts: usize| {
@@ -264,7 +328,11 @@ impl Costs<'_> {
                 untitled as f64 * (read(output) + alone(REQUEST_TOKENS)),
                 sampling,
             ),
-            stage("notes", trained as f64 * note(prompt + output, notes), sampling),
+            stage(
+                "notes",
+                trained as f64 * written(prompt + output, notes),
+                self.notes.memory_bytes,
+            ),
             stage("fitting to the texts", fit(1) * if notes > 0 { 2.0 } else { 1.0 }, fitting),
             stage("sampling", f64::from(train.rounds) * sample, sampling),
             stage(
@@ -272,8 +340,13 @@ impl Costs<'_> {
                 f64::from(train.rounds) * fit(train.kept_max as usize + 1),
                 fitting,
             ),
-            stage("the gate", f64::from(train.rounds + 2) * trial, sampling),
+            stage("the gate", f64::from(train.rounds + 2) * trial, trial_bytes),
         ];
+        if let Some(Other { rates, memory_bytes }) = self.judge {
+            // The text and a draft of it are read for each grade.
+            let read = (drafts * held_out * (2 * output + LAYOUT_TOKENS)) as f64 / rates.prefill;
+            stages.push(stage("the judge", f64::from(train.rounds + 2) * read, memory_bytes));
+        }
         stages.retain(|stage| stage.seconds > 0.0);
         stages
     }

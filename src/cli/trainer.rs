@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::embedding::NamedEmbedder;
 use crate::error::{Error, Exit, Explain};
 use crate::ggml::Backend;
-use crate::llama::{self, Runtime, physical_cores};
+use crate::llama::{self, Model, Runtime, physical_cores};
 use crate::metrics::StyleProfile;
 use crate::retrieve::Embed;
 use crate::selftrain::{Progress, Workshop};
@@ -18,11 +18,11 @@ use crate::selftrain::{Progress, Workshop};
 /// A judge is not asked of what its own grades have brought about.
 #[derive(Debug, thiserror::Error)]
 #[error("the judge {name} is part of the reward")]
-struct Partial {
+struct JudgeOfReward {
     name: String,
 }
 
-impl Explain for Partial {
+impl Explain for JudgeOfReward {
     fn kind(&self) -> &'static str {
         "usage"
     }
@@ -92,6 +92,10 @@ impl Trainer {
             threads => threads,
         };
         let runtime = Runtime::start()?;
+        if let Some(file) = &gate_judge {
+            // Hours later would be too late to find that it cannot write.
+            Model::load(runtime.clone(), file)?;
+        }
         let backend = lora::backend(None, threads, &runtime)?;
         let fit_bytes_max = lora::available_bytes(context, &backend);
         let embedder = embedder(context, &runtime, threads)?;
@@ -153,7 +157,7 @@ impl Trainer {
 /// That the model called `name`, if any, is not the one whose grades are part of the reward.
 ///
 /// # Errors
-/// That it is, or is not here.
+/// That it is.
 pub(super) fn require_impartial(
     models: &ModelStore,
     config: &Config,
@@ -169,7 +173,7 @@ pub(super) fn require_impartial(
     // Two names may stand for one model.
     let sha256 = |name: &str| models.resolve(name).map(|(manifest, _)| manifest.sha256);
     if sha256(name)? == sha256(of_reward)? {
-        return Err(Partial { name: name.to_owned() }.into());
+        return Err(JudgeOfReward { name: name.to_owned() }.into());
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ impl EvalConfig {
             range((1..=100_000).contains(&value), key, &value, "from 1 to 100000")?;
         }
         let best_of = self.best_of;
-        range((1..=1024).contains(&best_of), "eval.best_of", &best_of, "from 1 to 1024")?;
+        range((1..=64).contains(&best_of), "eval.best_of", &best_of, "from 1 to 64")?;
         let is_judged = !self.judge.is_empty();
         range(!self.aspects || is_judged, "eval.aspects", &self.aspects, "false without eval.judge")
     }

@@ -55,6 +55,21 @@ pub struct Aspects {
     pub added: Vec<String>,
 }
 
+impl Aspects {
+    /// The means of `all`, with the points of the first; `None` of none.
+    pub(super) fn mean_of<'a>(all: impl Iterator<Item = &'a Self>) -> Option<Self> {
+        let all: Vec<&Self> = all.collect();
+        let mean_of = |of: fn(&Self) -> f64| mean(&all.iter().map(|it| of(it)).collect::<Vec<_>>());
+        let first = (*all.first()?).clone();
+        Some(Self {
+            precision: mean_of(|it| it.precision),
+            recall: mean_of(|it| it.recall),
+            f1: mean_of(|it| it.f1),
+            ..first
+        })
+    }
+}
+
 /// Lists points, and matches them.
 pub struct AspectJudge<'a> {
     model: &'a Model,

@@ -237,14 +237,16 @@ fn drafts(case: &Case, systems: &[String]) -> String {
         };
         let count = match tried.others.len() {
             0 => String::new(),
-            others => format!(", the first of {}", others + 1),
+            others => format!(" on average of {}", others + 1),
         };
+        let others = tried.others.iter().map(|it| format!("\n<hr>{}", escaped(&it.answer)));
         let _ = writeln!(
             html,
-            "<div><h4>{}, {:.3}{count}</h4>{notes}{}{}</div>",
+            "<div><h4>{}, {:.3}{count}</h4>{notes}{}{}{}</div>",
             escaped(name),
             tried.scores.quality,
             escaped(&tried.draft.answer),
+            others.collect::<String>(),
             tried.scores.aspects.as_ref().map_or_else(String::new, points)
         );
     }
@@ -288,6 +290,9 @@ pub fn predictions(tries: &Tries) -> BTreeMap<String, Value> {
         add("reference", &case.reference);
         for (system, tried) in &case.systems {
             add(system, &tried.draft.answer);
+            for (place, other) in tried.others.iter().enumerate() {
+                add(&format!("{system} draft {}", place + 2), &other.answer);
+            }
         }
     }
     let file = |(name, (task, golds))| (name, json!({"task": task, "golds": golds}));
@@ -349,6 +354,18 @@ mod tests {
             html.contains("<h2>Quality against sft</h2>")
                 && html.contains("<td>rest-pg, best of 4</td>")
         );
+    }
+
+    #[test]
+    fn every_draft_is_on_the_page_and_in_a_file() {
+        let mut tries = tries();
+        let tried = tries.cases[0].systems.get_mut("sft").unwrap();
+        tried.others = vec![Drafted { answer: "uno <1>".into(), ..Drafted::default() }];
+        let html = page("title", &SystemsReport::of(&tries), &tries);
+        assert!(html.contains("0.250 on average of 2</h4>"), "{html}");
+        assert!(html.contains("uno &lt;1&gt;"), "{html}");
+        let file = &predictions(&tries)["sft-draft-2-email"];
+        assert_eq!(file["golds"][0]["output"], "uno <1>");
     }
 
     #[test]

@@ -5,10 +5,10 @@ use serde::Serialize;
 use super::{AspectJudge, Aspects, Authors};
 use crate::error::Error;
 use crate::llama::Model;
-use crate::metrics::{StyleProfile, chrf, cosine};
+use crate::metrics::{StyleProfile, chrf};
 use crate::retrieve::Embed;
 use crate::reward::{Judge, style_score};
-use crate::selftrain::{Drafted, Figures, Item, Workshop, verdicts};
+use crate::selftrain::{Drafted, Figures, Item, Workshop, likeness, verdicts};
 use crate::statistics::mean;
 
 /// What a draft is worth, or several drafts of one request on average.
@@ -36,7 +36,7 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// The means of `all`; of points, which are no numbers, those of the first.
+    /// The means of `all`; of the points themselves, which are no numbers, those of the first.
     fn mean_of(all: &[Self]) -> Self {
         let mean_of = |of: fn(&Self) -> f64| mean(&all.iter().map(of).collect::<Vec<_>>());
         let mean_of_some = |of: fn(&Self) -> Option<f64>| {
@@ -51,7 +51,7 @@ impl Scores {
             style: mean_of_some(|it| it.style),
             judge: mean_of_some(|it| it.judge),
             judge_likeliest: mean_of_some(|it| it.judge_likeliest),
-            aspects: all.first().and_then(|it| it.aspects.clone()),
+            aspects: Aspects::mean_of(all.iter().filter_map(|it| it.aspects.as_ref())),
             own_author: mean_of_some(|it| it.own_author),
         }
     }
@@ -89,8 +89,12 @@ impl Scorer<'_> {
         let mut all = Vec::with_capacity(items.len());
         for (item, drafts) in items.iter().zip(drafts) {
             let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
-            let scores = answers.iter().map(|answer| self.score(item, answer));
-            let mut scores: Vec<Scores> = scores.collect::<Result<_, Error>>()?;
+            let mut scores: Vec<Scores> =
+                answers.iter().map(|answer| self.score(item, answer)).collect();
+            let alike = self.embedder.map(|it| likeness(it, &item.output, &answers)).transpose()?;
+            for (scores, alike) in scores.iter_mut().zip(alike.into_iter().flatten()) {
+                scores.similarity = Some(alike);
+            }
             if let Some(judge) = &mut judge {
                 let grades = verdicts(workshop, judge, item, &answers)?;
                 for (scores, grade) in scores.iter_mut().zip(grades) {
@@ -98,38 +102,51 @@ impl Scorer<'_> {
                     scores.judge_likeliest = Some(grade.likeliest);
                 }
             }
-            if let (Some(aspects), Some(first)) = (self.aspects, scores.first_mut()) {
-                first.aspects = aspects.aspects(workshop, item, answers[0])?;
+            if let Some(judge) = self.aspects {
+                for (scores, answer) in scores.iter_mut().zip(&answers) {
+                    scores.aspects = judge.aspects(workshop, item, answer)?;
+                }
             }
             all.push(Scores::mean_of(&scores));
         }
         Ok(all)
     }
 
-    fn score(&self, item: &Item, answer: &str) -> Result<Scores, Error> {
+    /// What needs no model.
+    fn score(&self, item: &Item, answer: &str) -> Scores {
         let figures = Figures::of(answer, item);
         let style = self.styles.get(item.writer).and_then(Option::as_ref);
         let peers = self.peers.get(item.writer);
         let nearest = self.authors.zip(peers).map(|(all, peers)| all.nearest(answer, peers));
-        Ok(Scores {
+        Scores {
             figures,
             quality: figures.quality(),
             chrf: chrf(answer, &item.output),
-            similarity: self.similarity(answer, &item.output)?,
+            similarity: None,
             style: style.and_then(|style| style.distance(answer)).map(style_score),
             judge: None,
             judge_likeliest: None,
             aspects: None,
             own_author: nearest.map(|nearest| f64::from(u8::from(nearest == Some(item.writer)))),
-        })
+        }
     }
+}
 
-    fn similarity(&self, answer: &str, output: &str) -> Result<Option<f64>, Error> {
-        let Some(embedder) = self.embedder else { return Ok(None) };
-        let vectors = embedder.passages(&[answer, output])?;
-        Ok(match vectors.as_slice() {
-            [a, b] => Some(cosine(a, b)),
-            _ => None,
-        })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_are_of_every_draft_and_of_those_that_have_a_measure() {
+        let of = |quality: f64, style: Option<f64>, own_author: f64| Scores {
+            quality,
+            style,
+            own_author: Some(own_author),
+            ..Scores::default()
+        };
+        let mean = Scores::mean_of(&[of(0.2, None, 1.0), of(0.4, Some(0.5), 0.0)]);
+        assert!((mean.quality - 0.3).abs() < 1e-12);
+        assert_eq!((mean.style, mean.own_author, mean.judge), (Some(0.5), Some(0.5), None));
+        assert_eq!(mean.aspects, None);
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::scores::{Scorer, Scores};
 use crate::error::{Error, Explain};
-use crate::reward::{Parts, blind_parts};
+use crate::reward::{Parts, reference_free_parts};
 use crate::selftrain::{
     Drafted, FITTED, Grader, HELD_OUT, Harvest, Item, Journal, NOTHING, Notes, Progress, Rounds,
     SFT, SFT_WITH_NOTES, System, Trial, Workshop, round_name, write_notes,
@@ -336,7 +336,7 @@ fn best(workshop: &Workshop<'_>, item: &Item, drafts: Vec<Drafted>) -> Drafted {
     let drafts: Vec<Drafted> = drafts.into_iter().filter(|it| !it.answer.is_empty()).collect();
     let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
     let passages: Vec<&str> = item.passage_texts().collect();
-    let parts = blind_parts(&answers, style, &passages);
+    let parts = reference_free_parts(&answers, style, &passages);
     let scores: Vec<f64> = parts.iter().map(|it| it.blend(&workshop.config.reward)).collect();
     // Of equal ones the first.
     let drafts = scores.into_iter().zip(drafts);

@@ -4,9 +4,9 @@
 //! With what the person really wrote (training, evaluation) or without it (choosing a draft).
 
 mod blend;
-mod blind;
+mod reference_free;
 mod judge;
 
 pub use blend::{Parts, copied, length_score, similarity_score, style_score};
-pub use blind::blind_parts;
 pub use judge::{Case, Judge, LABELS, Verdict};
+pub use reference_free::reference_free_parts;

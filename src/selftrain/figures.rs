@@ -1,4 +1,4 @@
-//! What a draft is like beside what the person wrote: figures that the reward does not see.
+//! What drafts are like beside what the person wrote: figures that the reward does not see.
 //!
 //! ROUGE and METEOR, which LongLaMP (arXiv 2407.11016) reports, measure what a draft says; repetition,
 //! copying and length show what a model does to please a measure.
@@ -15,7 +15,7 @@ use crate::statistics::mean;
 /// A run of so many words that comes again is a repetition.
 const REPEATED_WORDS: usize = 4;
 
-/// The figures of one draft.
+/// The figures of a draft, or of several of one request on average.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// Words in common, F1.
@@ -26,11 +26,13 @@ pub struct Figures {
     pub meteor: f64,
     /// Words for each of the person's.
     pub length_ratio: f64,
+    /// How many times longer or shorter than the person's text, whichever it is.
+    pub length_factor: f64,
     /// Of its runs of four words, the share that comes again.
     pub repeated: f64,
     /// Of its words, the share in runs of six taken from the passages.
     pub copied: f64,
-    /// The expected grade of a judge, from 0 to 1, where one was asked.
+    /// The expected grade of a judge, from 0 to 1, where one was asked and had room for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grade: Option<f64>,
 }
@@ -40,30 +42,32 @@ impl Figures {
     #[must_use]
     pub fn of(answer: &str, item: &Item) -> Self {
         let overlap = rouge(answer, &item.output, true);
+        let length_ratio = length_ratio(answer, &item.output);
         Self {
             rouge_1: overlap.rouge_1.f1,
             rouge_l: overlap.rouge_l.f1,
             meteor: meteor(answer, &item.output),
-            length_ratio: length_ratio(answer, &item.output),
+            length_ratio,
+            length_factor: too_long_or_short(length_ratio),
             repeated: repeated(answer),
             copied: copied(answer, item.passage_texts()),
             grade: None,
         }
     }
 
-    /// The mean of each figure; a grade where all have one.
+    /// The mean of each figure; there is no grade.
     #[must_use]
     pub fn mean_of(all: &[Self]) -> Self {
         let mean_of = |of: fn(&Self) -> f64| mean(&all.iter().map(of).collect::<Vec<_>>());
-        let grades: Option<Vec<f64>> = all.iter().map(|it| it.grade).collect();
         Self {
             rouge_1: mean_of(|it| it.rouge_1),
             rouge_l: mean_of(|it| it.rouge_l),
             meteor: mean_of(|it| it.meteor),
             length_ratio: mean_of(|it| it.length_ratio),
+            length_factor: mean_of(|it| it.length_factor),
             repeated: mean_of(|it| it.repeated),
             copied: mean_of(|it| it.copied),
-            grade: grades.filter(|grades| !grades.is_empty()).map(|grades| mean(&grades)),
+            grade: None,
         }
     }
 
@@ -72,6 +76,13 @@ impl Figures {
     pub fn quality(&self) -> f64 {
         mean(&[self.rouge_1, self.rouge_l, self.meteor])
     }
+}
+
+/// How many times longer or shorter than the person's text.
+fn too_long_or_short(length_ratio: f64) -> f64 {
+    /// An empty draft.
+    const NOTHING: f64 = 100.0;
+    if length_ratio > 0.0 { length_ratio.max(1.0 / length_ratio).min(NOTHING) } else { NOTHING }
 }
 
 /// Of the runs of four words of a text, the share that was there before.
@@ -93,5 +104,22 @@ mod tests {
         // Seven runs, of which two come again.
         assert!((repeated(twice) - 2.0 / 7.0).abs() < 1e-12);
         assert_eq!(repeated("too short"), 0.0);
+    }
+
+    #[test]
+    fn means_are_of_all_and_lengths_do_not_make_up_for_each_other() {
+        let of = |quality: f64, length_ratio: f64| Figures {
+            rouge_1: quality,
+            rouge_l: quality,
+            meteor: quality,
+            length_ratio,
+            length_factor: too_long_or_short(length_ratio),
+            ..Figures::default()
+        };
+        let mean = Figures::mean_of(&[of(0.2, 0.5), of(0.4, 1.5), of(0.6, 1.0)]);
+        assert!((mean.quality() - 0.4).abs() < 1e-12);
+        assert!((mean.length_ratio - 1.0).abs() < 1e-12);
+        assert!((mean.length_factor - 1.5).abs() < 1e-12);
+        assert_eq!((too_long_or_short(0.0), too_long_or_short(0.25)), (100.0, 4.0));
     }
 }

@@ -1,6 +1,6 @@
 //! Whether an adapter may be adopted: only where it writes better than everything else that could be
 //! used, on texts that it never saw, by measures that its reward did not use; and where it does not
-//! pay for that with what nobody would want. A judge, where there is one, must not like it less either.
+//! pay for that with what nobody would want. A judge, where there is one, must not surely like it less.
 
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +81,7 @@ pub fn judge(
     let comparisons: Vec<Comparison> =
         rivals.iter().map(|rival| compare(candidate, rival, settings)).collect();
     let mut guards = guards(candidate, base, costs, settings);
-    guards.extend(rivals.iter().filter_map(|rival| liked_less(candidate, rival)));
+    guards.extend(rivals.iter().filter_map(|rival| liked_less(candidate, rival, settings)));
     let is_adopted = !candidate.is_empty()
         && comparisons.iter().all(|it| it.is_passed)
         && guards.iter().all(|it| it.is_passed);
@@ -103,15 +103,13 @@ fn compare(candidate: &[Figures], rival: &Rival<'_>, settings: &TrainConfig) -> 
     }
 }
 
-/// How far the judge's mean grade is below the rival's; `None` where there is no judge.
-fn liked_less(candidate: &[Figures], rival: &Rival<'_>) -> Option<Guard> {
-    let grade = |all: &[Figures]| -> Option<f64> {
-        let grades: Vec<f64> = all.iter().map(|it| it.grade).collect::<Option<_>>()?;
-        Some(mean(&grades))
-    };
-    let found = grade(rival.figures)? - grade(candidate)?;
-    let name = format!("judge's grade below {}:", rival.name);
-    Some(Guard { name, found, allowed: 0.0, is_passed: found <= 0.0 })
+/// How sure it is that the judge grades the rival's drafts higher; `None` where it graded none of both.
+fn liked_less(candidate: &[Figures], rival: &Rival<'_>, settings: &TrainConfig) -> Option<Guard> {
+    let pairs = rival.figures.iter().zip(candidate);
+    let losses: Vec<f64> = pairs.filter_map(|(a, b)| Some(a.grade? - b.grade?)).collect();
+    let (found, allowed) = (confidence_above_zero(&losses), decimal(settings.confidence));
+    let name = format!("confidence that the judge prefers {}", rival.name);
+    (!losses.is_empty()).then_some(Guard { name, found, allowed, is_passed: found <= allowed })
 }
 
 fn guards(
@@ -132,7 +130,7 @@ fn guards(
     let as_base = |name: &str, of: fn(&Figures) -> f64, allowed: f32| {
         guard(name, over(candidate, of), decimal(allowed).max(over(base, of)))
     };
-    let length = |all: &[Figures]| median(all.iter().map(too_long_or_short).collect());
+    let length = |all: &[Figures]| median(all.iter().map(|it| it.length_factor).collect());
     vec![
         guard("perplexity ratio", costs.perplexity_ratio, decimal(settings.perplexity_ratio_max)),
         guard("leaks", costs.leaks as f64, costs.base_leaks as f64),
@@ -146,14 +144,6 @@ fn guards(
 fn decimal(setting: f32) -> f64 {
     const DIGITS: f64 = 1e6;
     (f64::from(setting) * DIGITS).round() / DIGITS
-}
-
-/// How many times longer or shorter than the person's text.
-fn too_long_or_short(figures: &Figures) -> f64 {
-    /// An empty draft.
-    const NOTHING: f64 = 100.0;
-    let ratio = figures.length_ratio;
-    if ratio > 0.0 { ratio.max(1.0 / ratio).min(NOTHING) } else { NOTHING }
 }
 
 impl Verdict {
@@ -198,6 +188,7 @@ mod tests {
                 rouge_l: quality,
                 meteor: quality,
                 length_ratio: 1.1,
+                length_factor: 1.1,
                 repeated: 0.02,
                 copied: 0.05,
                 grade: None,
@@ -281,8 +272,8 @@ mod tests {
     fn repetition_length_and_lost_ability_are_refused() {
         for (candidate, ratio, what) in [
             (drafts(0.6, |it| it.repeated = 0.5), 1.0, "repetition"),
-            (drafts(0.6, |it| it.length_ratio = 3.0), 1.0, "length"),
-            (drafts(0.6, |it| it.length_ratio = 0.0), 1.0, "length"),
+            (drafts(0.6, |it| it.length_factor = 3.0), 1.0, "length"),
+            (drafts(0.6, |it| it.length_factor = 100.0), 1.0, "length"),
             (drafts(0.6, |_| {}), 1.2, "perplexity"),
         ] {
             let objections = verdict(&candidate, ratio).objections();
@@ -303,23 +294,26 @@ mod tests {
     }
 
     #[test]
-    fn what_a_judge_likes_less_is_refused() {
+    fn what_a_judge_surely_likes_less_is_refused() {
         let graded = |quality, grade| drafts(quality, |it| it.grade = Some(grade));
         let (base, candidate) = (graded(0.2, 0.5), graded(0.3, 0.4));
         let costs = Costs { perplexity_ratio: 1.0, leaks: 0, base_leaks: 0 };
         let verdict = |rival: &[Figures]| {
-            judge(
-                &candidate,
-                &[Rival { name: "the model", figures: rival }],
-                &base,
-                costs,
-                &settings(),
-            )
+            let rivals = [Rival { name: "the model", figures: rival }];
+            judge(&candidate, &rivals, &base, costs, &settings())
         };
         let objections = verdict(&base).objections();
-        assert_eq!(objections, ["judge's grade below the model: 0.100, at most 0.000"]);
+        assert_eq!(
+            objections,
+            ["confidence that the judge prefers the model 1.000, at most 0.950"]
+        );
         assert!(verdict(&graded(0.2, 0.4)).is_adopted);
-        assert!(verdict(&drafts(0.2, |_| {})).is_adopted, "nobody judged");
+        let mut unsure = graded(0.2, 0.3);
+        unsure.iter_mut().take(5).for_each(|it| it.grade = Some(0.5));
+        assert!(verdict(&unsure).is_adopted, "five against three");
+        let ungraded = drafts(0.2, |_| {});
+        assert!(verdict(&ungraded).is_adopted, "nobody judged");
+        assert_eq!(verdict(&ungraded).guards.len(), 5);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::workshop::Workshop;
 use crate::error::Error;
 use crate::llama::Model;
 use crate::metrics::{chrf, cosine, length_ratio};
+use crate::retrieve::Embed;
 use crate::reward::{
     Case, Judge, Parts, Verdict, copied, length_score, similarity_score, style_score,
 };
@@ -29,7 +30,8 @@ impl<'w, 'a> Grader<'w, 'a> {
     /// [`super::TrainError::Stopped`] or a model's.
     pub fn parts(&mut self, item: &Item, answers: &[&str]) -> Result<Vec<Parts>, Error> {
         let grades = self.grades(item, answers)?;
-        let likeness = self.likeness(item, answers)?;
+        let embedder = self.workshop.embedder;
+        let likeness = embedder.map(|it| likeness(it, &item.output, answers)).transpose()?;
         let style = self.workshop.styles.get(item.writer).and_then(Option::as_ref);
         let parts = |(place, answer): (usize, &&str)| {
             let distance = style.and_then(|style| style.distance(answer));
@@ -44,17 +46,6 @@ impl<'w, 'a> Grader<'w, 'a> {
             }
         };
         Ok(answers.iter().enumerate().map(parts).collect())
-    }
-
-    /// The cosine of each answer's meaning and the person's text's; `None` without an embedding
-    /// model.
-    fn likeness(&self, item: &Item, answers: &[&str]) -> Result<Option<Vec<f64>>, Error> {
-        let Some(embedder) = self.workshop.embedder else { return Ok(None) };
-        let mut texts = vec![item.output.as_str()];
-        texts.extend(answers);
-        let vectors = embedder.passages(&texts)?;
-        let Some((wanted, found)) = vectors.split_first() else { return Ok(None) };
-        Ok(Some(found.iter().map(|vector| cosine(wanted, vector)).collect()))
     }
 
     fn grades(&mut self, item: &Item, answers: &[&str]) -> Result<Option<Vec<f64>>, Error> {
@@ -77,4 +68,16 @@ pub fn verdicts(
     let case = Case { request: &item.request, reference: Some(&item.output), passages: &[] };
     let verdicts = judge.grade(&case, answers, workshop.interrupt)?;
     Ok(verdicts.ok_or(super::TrainError::Stopped)?)
+}
+
+/// The cosine of each answer's meaning and that of `output`.
+///
+/// # Errors
+/// The embedding model's.
+pub fn likeness(embedder: &dyn Embed, output: &str, answers: &[&str]) -> Result<Vec<f64>, Error> {
+    let mut texts = vec![output];
+    texts.extend(answers);
+    let vectors = embedder.passages(&texts)?;
+    let (wanted, found) = vectors.split_first().map_or((&[][..], &[][..]), |(a, b)| (&a[..], b));
+    Ok(found.iter().map(|vector| cosine(wanted, vector)).collect())
 }

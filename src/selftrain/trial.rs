@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::grading::verdicts;
-use super::workshop::{Asked, Drafted, Workshop, Writing};
+use super::workshop::{Asked, Drafted, Progress, Workshop, Writing};
 use super::{Figures, Item, Journal, Notes, TrainError};
 use crate::config::Config;
 use crate::error::Error;
@@ -16,6 +16,8 @@ use crate::statistics::mean;
 pub const HELD_OUT: &str = "trial";
 const NEUTRAL: &str = "neutral";
 const KEY_BYTES: usize = 12;
+/// The kind of error that is no fault of the run's.
+const NO_ROOM: &str = "context_full";
 
 /// A way to write: the model, perhaps with an adapter, perhaps with notes first.
 #[derive(Debug, Clone, Copy)]
@@ -98,8 +100,9 @@ impl Trial<'_, '_> {
             top_p: generate.top_p,
             repeat_penalty: generate.repeat_penalty,
         };
-        let shown = format!("trying {}", system.name);
-        self.write(journal, system, train.held_out_drafts, writing, &shown)
+        // The likeliest text is the same every time.
+        let count = if generate.temperature > 0.0 { train.held_out_drafts } else { 1 };
+        self.write(journal, system, count, writing, &format!("trying {}", system.name))
     }
 
     /// `count` drafts of each item, sampled as in training.
@@ -179,39 +182,49 @@ impl Trial<'_, '_> {
         let figures = |(place, (item, drafts)): (usize, (&&Item, &Vec<Drafted>))| {
             let all: Vec<Figures> =
                 drafts.iter().map(|draft| Figures::of(&draft.answer, item)).collect();
-            let grade = grades.as_ref().and_then(|grades| grades.get(place)).copied();
-            Figures { grade, ..Figures::mean_of(&all) }
+            Figures { grade: grades.get(place).copied().flatten(), ..Figures::mean_of(&all) }
         };
         Ok(self.items.iter().zip(&drafts).enumerate().map(figures).collect())
     }
 
-    /// The mean grade of each item's drafts by the gate's judge; `None` where there is none.
+    /// The mean grade of each item's drafts by the gate's judge; `None` where there is no judge, or it
+    /// has no room for one of them.
     fn grades(
         &self,
         journal: &mut Journal<'_>,
         system: &System<'_>,
         drafts: &[Vec<Drafted>],
-    ) -> Result<Option<Vec<f64>>, Error> {
+    ) -> Result<Vec<Option<f64>>, Error> {
         let Workshop { gate_judge: Some(file), threads, config, .. } = *self.workshop else {
-            return Ok(None);
+            return Ok(vec![None; drafts.len()]);
         };
-        let stage = format!("{} {} graded", self.stage, config.train.held_out_drafts);
-        if let Some(grades) = journal.get(&stage, &system.key())? {
-            return Ok(Some(grades));
+        let of_each = config.train.held_out_drafts;
+        let stage = format!("{} {of_each} graded {}", self.stage, system.key());
+        let known = |item: &&Item| journal.get(&stage, &item.key);
+        let mut all: Vec<Option<Option<f64>>> =
+            self.items.iter().map(known).collect::<Result<_, _>>()?;
+        if all.iter().any(Option::is_none) {
+            let model = Model::load(self.workshop.runtime.clone(), file)?;
+            let mut judge = Judge::new(&model, threads, config.model.batch_tokens);
+            for (place, of_item) in drafts.iter().enumerate() {
+                if all[place].is_some() {
+                    continue;
+                }
+                self.workshop.stage("judging drafts", place, drafts.len());
+                self.workshop.go_on()?;
+                let item = self.items[place];
+                let grade = mean_grade(self.workshop, &mut judge, item, of_item)?;
+                journal.keep(&stage, &item.key, &grade)?;
+                all[place] = Some(grade);
+            }
         }
-        let model = Model::load(self.workshop.runtime.clone(), file)?;
-        let mut judge = Judge::new(&model, threads, config.model.batch_tokens);
-        let mut grades: Vec<f64> = Vec::with_capacity(drafts.len());
-        for (item, of_item) in self.items.iter().zip(drafts) {
-            self.workshop.stage("judging drafts", grades.len(), drafts.len());
-            self.workshop.go_on()?;
-            let answers: Vec<&str> = of_item.iter().map(|draft| draft.answer.as_str()).collect();
-            let verdicts = verdicts(self.workshop, &mut judge, item, &answers)?;
-            let of_item: Vec<f64> = verdicts.iter().map(|verdict| verdict.expected).collect();
-            grades.push(mean(&of_item));
+        let grades: Vec<Option<f64>> = all.into_iter().flatten().collect();
+        let ungraded = grades.iter().filter(|grade| grade.is_none()).count();
+        if ungraded > 0 {
+            let text = format!("the judge has no room for {ungraded} of {} texts", drafts.len());
+            (self.workshop.tell)(Progress::Note(text));
         }
-        journal.keep(&stage, &system.key(), &grades)?;
-        Ok(Some(grades))
+        Ok(grades)
     }
 
     /// What each token of the neutral text is worth to a system, in nats.
@@ -244,5 +257,23 @@ impl Trial<'_, '_> {
         let seed = self.workshop.config.train.seed;
         let hash = Sha256::digest(format!("{seed} trial {}", item.key).as_bytes());
         u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]) >> 1
+    }
+}
+
+/// The mean grade of the drafts of `item`; `None` where the judge has no room for one of them.
+fn mean_grade(
+    workshop: &Workshop<'_>,
+    judge: &mut Judge<'_>,
+    item: &Item,
+    drafts: &[Drafted],
+) -> Result<Option<f64>, Error> {
+    let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
+    match verdicts(workshop, judge, item, &answers) {
+        Ok(verdicts) => {
+            let grades: Vec<f64> = verdicts.iter().map(|verdict| verdict.expected).collect();
+            Ok(Some(mean(&grades)))
+        }
+        Err(error) if error.inner().kind() == NO_ROOM => Ok(None),
+        Err(error) => Err(error),
     }
 }

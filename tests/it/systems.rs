@@ -16,7 +16,7 @@ const SETTINGS: &str = "[model]\nname = \"roomy\"\nthreads = 1\n\
     [generate]\nreasoning_tokens = 24\nanswer_tokens = 72\n\
     [train]\nrounds = 1\nsamples = 3\nwords_min = 3\nrank = 2\nepochs = 1\nreward_min = 0.0\n\
     learning_rate = 0.01\nreasoning_tries = 2\nheld_out_drafts = 2\nnice = 0\non_battery = \"go-on\"\n\
-    [eval]\ntrain_queries = 8\ntest_queries = 3\nbest_of = 2\n";
+    [eval]\ntrain_queries = 8\ntest_queries = 3\nbest_of = 3\n";
 const SYSTEMS: [&str; 9] = [
     "base",
     "retrieval",
@@ -86,12 +86,14 @@ fn all_systems_are_tried_on_the_same_requests_of_other_people() {
             assert_eq!(notes.contains("- Tone:"), is_reasoned, "{system}: {notes:?}");
         }
         assert_eq!(tried["rest-pg"]["others"].as_array().unwrap().len(), 1, "two drafts of each");
-        assert!(tried.contains_key("rest-pg, best of 2"));
-        assert!(!tried.contains_key("sft-informed, best of 2"), "a control is no system");
+        assert!(tried.contains_key("rest-pg, best of 3"));
+        assert!(!tried.contains_key("sft-informed, best of 3"), "a control is no system");
     }
     for system in SYSTEMS {
         assert!(table.contains(&format!("| {system} |")), "{table}");
-        assert!(output.join(format!("predictions/{system}-free.json")).exists());
+        for draft in ["", "-draft-2"] {
+            assert!(output.join(format!("predictions/{system}{draft}-free.json")).exists());
+        }
     }
     // Done, it says the same again.
     home.run(arguments).exits(0);

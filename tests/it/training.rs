@@ -201,13 +201,15 @@ fn the_gate_asks_a_judge_that_no_reward_used() {
     home.run(["model", "pull", model.to_str().unwrap(), "--name", "twin"]).exits(0);
     let outcome = train(&home, &["--rounds", "1"])["outcome"].clone();
     let guards = outcome["rounds"][0]["verdict"]["guards"].as_array().unwrap();
-    let of_judge =
-        guards.iter().filter(|it| it["name"].as_str().unwrap().contains("judge's grade"));
-    for guard in of_judge.clone() {
+    let is_judge = |it: &&Value| it["name"].as_str().unwrap().contains("the judge prefers");
+    let of_judge: Vec<&Value> = guards.iter().filter(is_judge).collect();
+    assert_eq!(of_judge.len(), 2, "{guards:#?}");
+    for guard in of_judge {
+        // Noise likes some drafts more than others: neither 0 nor 1.
         let found = guard["found"].as_f64().unwrap();
-        assert!(found.abs() <= 1.0 && guard["is_passed"] == (found <= 0.0), "{guard}");
+        assert!(0.0 < found && found < 1.0, "{guard}");
+        assert_eq!(guard["is_passed"], found <= 0.95, "{guard}");
     }
-    assert_eq!(of_judge.count(), 2, "{guards:#?}");
     // The same model under another name is no other judge.
     home.write("config.toml", format!("{judged}[reward]\njudge_weight = 1.0\n").as_bytes());
     let said = ["twin is part of the reward", "gate_judge"];

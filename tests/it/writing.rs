@@ -235,7 +235,7 @@ fn the_best_of_several_drafts_is_kept_and_all_are_shown() {
     for key in ["answer", "seed"] {
         assert_eq!(draft[key], chosen[0][key]);
     }
-    for part in ["judge", "style", "originality"] {
+    for part in ["judge", "style", "originality", "agreement"] {
         let part = chosen[0]["parts"][part].as_f64().unwrap();
         assert!((0.0..=1.0).contains(&part), "{chosen:#?}");
     }

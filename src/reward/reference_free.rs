@@ -14,7 +14,7 @@ const AGREEING_MIN: usize = 3;
 
 /// What the score of each of `answers` is made of, but for a judge's grade.
 #[must_use]
-pub fn blind_parts(
+pub fn reference_free_parts(
     answers: &[&str],
     style: Option<&StyleProfile>,
     passages: &[&str],
@@ -47,17 +47,22 @@ mod tests {
             "Barrels of eels went by!",
             "On Sunday the shed will be shut.",
         ];
-        let found: Vec<f64> =
-            blind_parts(&answers, None, &[]).iter().map(|it| it.agreement.unwrap()).collect();
+        let found: Vec<f64> = reference_free_parts(&answers, None, &[])
+            .iter()
+            .map(|it| it.agreement.unwrap())
+            .collect();
         assert!(found[1] < found[0] && found[1] < found[2], "{found:?}");
     }
 
     #[test]
     fn two_drafts_have_no_middle_and_no_passages_no_copies() {
-        let parts = blind_parts(&["one", "another"], None, &[]);
+        let parts = reference_free_parts(&["one", "another"], None, &[]);
         assert_eq!(parts, [Parts::default(), Parts::default()]);
-        let parts =
-            blind_parts(&["one two three four five six"], None, &["one two three four five six"]);
+        let parts = reference_free_parts(
+            &["one two three four five six"],
+            None,
+            &["one two three four five six"],
+        );
         assert_eq!(parts[0].originality, Some(0.0));
     }
 }
