@@ -3,11 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde_json::json;
 
 use super::adapter_arguments::AdapterCommand;
 use super::lora::{self, Base};
-use super::output::megabytes;
+use super::output::{megabytes, visible};
 use super::{Context, profile};
 use crate::catalogue::{Manifest, ModelStore};
 use crate::error::{Error, Exit, Explain};
@@ -181,9 +182,17 @@ fn list(context: &Context, user: &str) -> Result<(), Error> {
 }
 
 fn show(context: &Context, user: &str, id: &str) -> Result<(), Error> {
-    let adapter = profile::open(context, user)?.adapter(id)?;
+    let store = profile::open(context, user)?;
+    let adapter = store.adapter(id)?;
+    let documents = store.adapter_documents(id)?;
     if context.output.json {
-        return context.output.object(&adapter);
+        #[derive(Serialize)]
+        struct Shown {
+            #[serde(flatten)]
+            adapter: Adapter,
+            document_ids: Vec<String>,
+        }
+        return context.output.object(&Shown { adapter, document_ids: documents });
     }
     let mut lines = vec![
         format!("adapter    {}", adapter.id),
@@ -193,6 +202,11 @@ fn show(context: &Context, user: &str, id: &str) -> Result<(), Error> {
         format!("size       {}", megabytes(adapter.size_bytes)),
         format!("documents  {}", adapter.documents),
     ];
+    lines.extend(documents.iter().map(|id| {
+        // One that was forgotten has no title any more.
+        let title = store.document(id).ok().and_then(|document| document.title);
+        format!("           {id}  {}", visible(title.as_deref().unwrap_or("")).trim_end())
+    }));
     lines.extend(adapter.reason.as_ref().map(|reason| format!("because    {reason}")));
     lines.extend(adapter.parent.as_ref().map(|parent| format!("parent     {parent}")));
     lines.push(format!("about      {}", adapter.about));

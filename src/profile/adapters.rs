@@ -118,6 +118,19 @@ impl ProfileStore {
         found.map_err(|error| self.failed(error))?.ok_or_else(|| self.no_such_adapter(id))
     }
 
+    /// The ids of the documents that an adapter was trained on, some of which may have gone.
+    ///
+    /// # Errors
+    /// [`ProfileError::Database`].
+    pub fn adapter_documents(&self, id: &str) -> Result<Vec<String>, ProfileError> {
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let sql = "SELECT document FROM adapter_document WHERE adapter = ?1 ORDER BY document";
+            let mut query = self.connection.prepare(sql)?;
+            query.query_map([id], |row| row.get(0))?.collect()
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
     /// The adapter of this base that is in use.
     ///
     /// # Errors

@@ -102,6 +102,12 @@ fn a_run_leaves_what_it_made_and_says_why_it_is_not_used() {
     home.run(["adapter", "rollback", "--user", "me"]).exits(0);
     let learned = all[0]["documents"].as_u64().unwrap();
     assert!((4..=NOTES as u64 - 4).contains(&learned), "{learned} documents");
+    let show = ["adapter", "show", "--user", "me", candidate];
+    let ids = home.run(["--json"].iter().chain(&show)).exits(0).json()["document_ids"].clone();
+    assert_eq!(ids.as_array().unwrap().len() as u64, learned);
+    let said = home.run(show).exits(0).stdout;
+    assert!(ids.as_array().unwrap().iter().all(|id| said.contains(id.as_str().unwrap())), "{said}");
+    assert!(said.contains("  Note "), "{said}");
 
     let requests = shown(&home, &[])["requests"].clone();
     assert_eq!(requests.as_array().unwrap().len(), NOTES - 1);
