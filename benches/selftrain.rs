@@ -33,7 +33,7 @@ const AVOIDED: &str = "garden";
 const SAID: &str = "plot";
 const SETTINGS: &str = "[generate]\nreasoning_tokens = 64\nanswer_tokens = 120\n\
     [retrieve]\nk = 2\n\
-    [train]\nrounds = 2\nsamples = 8\nkept_max = 3\nepochs = 3\nbatch = 2\n\
+    [train]\nrounds = 3\nsamples = 8\nkept_max = 3\nepochs = 3\nbatch = 2\n\
     learning_rate = 1e-3\nwords_min = 20\nheld_out_min = 8\nheld_out_max = 8\nheld_out_drafts = 4\nstop_early = false\nnice = 0\n\
     on_battery = \"go-on\"\n";
 /// Numbers of each kind of planting, and how often each is planted.

@@ -70,6 +70,12 @@ pub fn mean(values: &[f64]) -> f64 {
     if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
 }
 
+/// The mean of a measure of `all`; 0 of nothing.
+#[must_use]
+pub fn mean_of<T>(all: &[T], measure: impl Fn(&T) -> f64) -> f64 {
+    mean(&all.iter().map(measure).collect::<Vec<_>>())
+}
+
 /// How sure it is that the mean of what `values` are a sample of is above 0, by Student's t: the
 /// bootstrap is too sure of few values. 0 of fewer than two.
 #[must_use]

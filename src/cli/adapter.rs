@@ -203,9 +203,11 @@ fn show(context: &Context, user: &str, id: &str) -> Result<(), Error> {
         format!("documents  {}", adapter.documents),
     ];
     lines.extend(documents.iter().map(|id| {
-        // One that was forgotten has no title any more.
-        let title = store.document(id).ok().and_then(|document| document.title);
-        format!("           {id}  {}", visible(title.as_deref().unwrap_or("")).trim_end())
+        let title = match store.document(id) {
+            Ok(document) => document.title.unwrap_or_default(),
+            Err(_) => "(gone)".into(),
+        };
+        format!("           {id}  {}", visible(&title)).trim_end().to_owned()
     }));
     lines.extend(adapter.reason.as_ref().map(|reason| format!("because    {reason}")));
     lines.extend(adapter.parent.as_ref().map(|parent| format!("parent     {parent}")));

@@ -321,6 +321,8 @@ impl Costs<'_> {
         let sample = trained as f64 * (read(prompt) + together(samples * (notes + output)));
         let drafts = train.held_out_drafts as usize;
         let trial = held_out as f64 * (read(prompt) + together(drafts * (notes + output)));
+        // Beside those of the rounds: the model, what is fitted to the texts, and perhaps one in use.
+        let tried = f64::from(train.rounds + 3);
         let stage = |name, seconds, memory_bytes| Stage { name, seconds, memory_bytes };
         let mut stages = vec![
             stage(
@@ -340,12 +342,12 @@ impl Costs<'_> {
                 f64::from(train.rounds) * fit(train.kept_max as usize + 1),
                 fitting,
             ),
-            stage("the gate", f64::from(train.rounds + 2) * trial, trial_bytes),
+            stage("the gate", tried * trial, trial_bytes),
         ];
         if let Some(Other { rates, memory_bytes }) = self.judge {
             // The text and a draft of it are read for each grade.
             let read = (drafts * held_out * (2 * output + LAYOUT_TOKENS)) as f64 / rates.prefill;
-            stages.push(stage("the judge", f64::from(train.rounds + 2) * read, memory_bytes));
+            stages.push(stage("the judge", tried * read, memory_bytes));
         }
         stages.retain(|stage| stage.seconds > 0.0);
         stages

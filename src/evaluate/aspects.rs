@@ -17,7 +17,7 @@ use crate::metrics::{cosine, words};
 use crate::prompt::Prompt;
 use crate::retrieve::Embed;
 use crate::selftrain::{Item, Workshop};
-use crate::statistics::mean;
+use crate::statistics::{mean, mean_of};
 
 const SYSTEM: &str = "You list the points that a text makes.";
 const INSTRUCTION: &str = "List the points that this text makes, in its order: a line each, in a few \
@@ -59,12 +59,11 @@ impl Aspects {
     /// The means of `all`, with the points of the first; `None` of none.
     pub(super) fn mean_of<'a>(all: impl Iterator<Item = &'a Self>) -> Option<Self> {
         let all: Vec<&Self> = all.collect();
-        let mean_of = |of: fn(&Self) -> f64| mean(&all.iter().map(|it| of(it)).collect::<Vec<_>>());
         let first = (*all.first()?).clone();
         Some(Self {
-            precision: mean_of(|it| it.precision),
-            recall: mean_of(|it| it.recall),
-            f1: mean_of(|it| it.f1),
+            precision: mean_of(&all, |it| it.precision),
+            recall: mean_of(&all, |it| it.recall),
+            f1: mean_of(&all, |it| it.f1),
             ..first
         })
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::aspects::{Aspects, Matched};
 use super::report::{Against, MEASURES, Row, SystemsReport};
 use super::systems::{Case, Selection, Tries};
+use crate::selftrain::Drafted;
 use crate::statistics::Interval;
 
 const BAR_WIDTH: f64 = 420.0;
@@ -231,30 +232,35 @@ fn drafts(case: &Case, systems: &[String]) -> String {
     );
     for name in systems {
         let Some(tried) = case.systems.get(name) else { continue };
-        let notes = match tried.draft.reasoning.as_str() {
-            "" => String::new(),
-            notes => format!("<div class=\"notes\">{}</div>\n", escaped(notes)),
-        };
         let count = match tried.others.len() {
             0 => String::new(),
             others => format!(" on average of {}", others + 1),
         };
-        let others = tried.others.iter().map(|it| format!("\n<hr>{}", escaped(&it.answer)));
+        let points = tried.scores.aspects.as_ref().map_or_else(String::new, points);
+        let others = tried.others.iter().map(|it| format!("<hr>{}", draft(it)));
         let _ = writeln!(
             html,
-            "<div><h4>{}, {:.3}{count}</h4>{notes}{}{}{}</div>",
+            "<div><h4>{}, {:.3}{count}</h4>{}{points}{}</div>",
             escaped(name),
             tried.scores.quality,
-            escaped(&tried.draft.answer),
+            draft(&tried.draft),
             others.collect::<String>(),
-            tried.scores.aspects.as_ref().map_or_else(String::new, points)
         );
     }
     html.push_str("</div></details>\n");
     html
 }
 
-/// What a draft says of the person's points, and what it adds.
+/// A draft after its notes.
+fn draft(draft: &Drafted) -> String {
+    let answer = escaped(&draft.answer);
+    match draft.reasoning.as_str() {
+        "" => answer,
+        notes => format!("<div class=\"notes\">{}</div>\n{answer}", escaped(notes)),
+    }
+}
+
+/// What the first draft says of the person's points, and what it adds.
 fn points(aspects: &Aspects) -> String {
     let mut html = "<div class=\"notes\">".to_owned();
     for Matched { person, draft, likeness } in &aspects.points {
@@ -304,7 +310,6 @@ mod tests {
     use super::*;
     use crate::evaluate::scores::Scores;
     use crate::evaluate::systems::Tried;
-    use crate::selftrain::Drafted;
 
     fn tries() -> Tries {
         let tried = |answer: &str| {

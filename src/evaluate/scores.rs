@@ -9,7 +9,7 @@ use crate::metrics::{StyleProfile, chrf};
 use crate::retrieve::Embed;
 use crate::reward::{Judge, style_score};
 use crate::selftrain::{Drafted, Figures, Item, Workshop, likeness, verdicts};
-use crate::statistics::mean;
+use crate::statistics::{mean, mean_of};
 
 /// What a draft is worth, or several drafts of one request on average.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -38,15 +38,14 @@ pub struct Scores {
 impl Scores {
     /// The means of `all`; of the points themselves, which are no numbers, those of the first.
     fn mean_of(all: &[Self]) -> Self {
-        let mean_of = |of: fn(&Self) -> f64| mean(&all.iter().map(of).collect::<Vec<_>>());
         let mean_of_some = |of: fn(&Self) -> Option<f64>| {
             let there: Vec<f64> = all.iter().filter_map(of).collect();
             (!there.is_empty()).then(|| mean(&there))
         };
         Self {
             figures: Figures::mean_of(&all.iter().map(|it| it.figures).collect::<Vec<_>>()),
-            quality: mean_of(|it| it.quality),
-            chrf: mean_of(|it| it.chrf),
+            quality: mean_of(all, |it| it.quality),
+            chrf: mean_of(all, |it| it.chrf),
             similarity: mean_of_some(|it| it.similarity),
             style: mean_of_some(|it| it.style),
             judge: mean_of_some(|it| it.judge),

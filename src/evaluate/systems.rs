@@ -329,8 +329,8 @@ impl Tries {
     }
 }
 
-/// The best of several drafts, sampled as in training, as `generate --best-of` would choose it: without
-/// the person's text.
+/// The best of several drafts, sampled as in training, as `generate --best-of` without a judge would choose
+/// it: without the person's text.
 fn best(workshop: &Workshop<'_>, item: &Item, drafts: Vec<Drafted>) -> Drafted {
     let style = workshop.styles.get(item.writer).and_then(Option::as_ref);
     let drafts: Vec<Drafted> = drafts.into_iter().filter(|it| !it.answer.is_empty()).collect();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Item;
 use crate::metrics::{length_ratio, meteor, rouge, words};
 use crate::reward::copied;
-use crate::statistics::mean;
+use crate::statistics::{mean, mean_of, median};
 
 /// A run of so many words that comes again is a repetition.
 const REPEATED_WORDS: usize = 4;
@@ -55,18 +55,18 @@ impl Figures {
         }
     }
 
-    /// The mean of each figure; there is no grade.
+    /// The mean of each figure; of lengths that are far off the median, which one empty draft of several does
+    /// not change much. There is no grade.
     #[must_use]
     pub fn mean_of(all: &[Self]) -> Self {
-        let mean_of = |of: fn(&Self) -> f64| mean(&all.iter().map(of).collect::<Vec<_>>());
         Self {
-            rouge_1: mean_of(|it| it.rouge_1),
-            rouge_l: mean_of(|it| it.rouge_l),
-            meteor: mean_of(|it| it.meteor),
-            length_ratio: mean_of(|it| it.length_ratio),
-            length_factor: mean_of(|it| it.length_factor),
-            repeated: mean_of(|it| it.repeated),
-            copied: mean_of(|it| it.copied),
+            rouge_1: mean_of(all, |it| it.rouge_1),
+            rouge_l: mean_of(all, |it| it.rouge_l),
+            meteor: mean_of(all, |it| it.meteor),
+            length_ratio: mean_of(all, |it| it.length_ratio),
+            length_factor: median(all.iter().map(|it| it.length_factor).collect()),
+            repeated: mean_of(all, |it| it.repeated),
+            copied: mean_of(all, |it| it.copied),
             grade: None,
         }
     }
@@ -120,6 +120,8 @@ mod tests {
         assert!((mean.quality() - 0.4).abs() < 1e-12);
         assert!((mean.length_ratio - 1.0).abs() < 1e-12);
         assert!((mean.length_factor - 1.5).abs() < 1e-12);
+        let one_empty = [of(0.2, 1.0), of(0.2, 0.0), of(0.2, 1.0), of(0.2, 1.25)];
+        assert!((Figures::mean_of(&one_empty).length_factor - 1.125).abs() < 1e-12);
         assert_eq!((too_long_or_short(0.0), too_long_or_short(0.25)), (100.0, 4.0));
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Figures;
 use crate::config::TrainConfig;
-use crate::statistics::{Interval, confidence_above_zero, macro_mean, mean, median};
+use crate::statistics::{Interval, confidence_above_zero, macro_mean, mean_of, median};
 
 /// What an adapter is compared with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,7 +81,10 @@ pub fn judge(
     let comparisons: Vec<Comparison> =
         rivals.iter().map(|rival| compare(candidate, rival, settings)).collect();
     let mut guards = guards(candidate, base, costs, settings);
-    guards.extend(rivals.iter().filter_map(|rival| liked_less(candidate, rival, settings)));
+    if !settings.gate_judge.is_empty() {
+        guards.push(ungraded(candidate, rivals));
+        guards.extend(rivals.iter().map(|rival| liked_less(candidate, rival, settings)));
+    }
     let is_adopted = !candidate.is_empty()
         && comparisons.iter().all(|it| it.is_passed)
         && guards.iter().all(|it| it.is_passed);
@@ -103,13 +106,25 @@ fn compare(candidate: &[Figures], rival: &Rival<'_>, settings: &TrainConfig) -> 
     }
 }
 
-/// How sure it is that the judge grades the rival's drafts higher; `None` where it graded none of both.
-fn liked_less(candidate: &[Figures], rival: &Rival<'_>, settings: &TrainConfig) -> Option<Guard> {
+/// Requests that the judge could not grade for everybody: of more than half nobody knows enough.
+fn ungraded(candidate: &[Figures], rivals: &[Rival<'_>]) -> Guard {
+    let is_ungraded = |place: &usize| {
+        let of = |all: &[Figures]| all.get(*place).and_then(|it| it.grade).is_none();
+        of(candidate) || rivals.iter().any(|rival| of(rival.figures))
+    };
+    let found = (0..candidate.len()).filter(is_ungraded).count() as f64;
+    let allowed = (candidate.len() / 2) as f64;
+    let name = "requests without a grade".to_owned();
+    Guard { name, found, allowed, is_passed: found <= allowed }
+}
+
+/// How sure it is that the judge grades the rival's drafts higher.
+fn liked_less(candidate: &[Figures], rival: &Rival<'_>, settings: &TrainConfig) -> Guard {
     let pairs = rival.figures.iter().zip(candidate);
     let losses: Vec<f64> = pairs.filter_map(|(a, b)| Some(a.grade? - b.grade?)).collect();
     let (found, allowed) = (confidence_above_zero(&losses), decimal(settings.confidence));
     let name = format!("confidence that the judge prefers {}", rival.name);
-    (!losses.is_empty()).then_some(Guard { name, found, allowed, is_passed: found <= allowed })
+    Guard { name, found, allowed, is_passed: found <= allowed }
 }
 
 fn guards(
@@ -118,8 +133,6 @@ fn guards(
     costs: Costs,
     settings: &TrainConfig,
 ) -> Vec<Guard> {
-    let over =
-        |all: &[Figures], of: fn(&Figures) -> f64| mean(&all.iter().map(of).collect::<Vec<_>>());
     let guard = |name: &str, found: f64, allowed: f64| Guard {
         name: name.to_owned(),
         found,
@@ -128,7 +141,7 @@ fn guards(
     };
     // What the model does without an adapter is no fault of the adapter's.
     let as_base = |name: &str, of: fn(&Figures) -> f64, allowed: f32| {
-        guard(name, over(candidate, of), decimal(allowed).max(over(base, of)))
+        guard(name, mean_of(candidate, of), decimal(allowed).max(mean_of(base, of)))
     };
     let length = |all: &[Figures]| median(all.iter().map(|it| it.length_factor).collect());
     vec![
@@ -300,7 +313,8 @@ mod tests {
         let costs = Costs { perplexity_ratio: 1.0, leaks: 0, base_leaks: 0 };
         let verdict = |rival: &[Figures]| {
             let rivals = [Rival { name: "the model", figures: rival }];
-            judge(&candidate, &rivals, &base, costs, &settings())
+            let settings = TrainConfig { gate_judge: "another".into(), ..settings() };
+            judge(&candidate, &rivals, &base, costs, &settings)
         };
         let objections = verdict(&base).objections();
         assert_eq!(
@@ -311,9 +325,11 @@ mod tests {
         let mut unsure = graded(0.2, 0.3);
         unsure.iter_mut().take(5).for_each(|it| it.grade = Some(0.5));
         assert!(verdict(&unsure).is_adopted, "five against three");
-        let ungraded = drafts(0.2, |_| {});
-        assert!(verdict(&ungraded).is_adopted, "nobody judged");
-        assert_eq!(verdict(&ungraded).guards.len(), 5);
+        let mut some = graded(0.2, 0.4);
+        some.iter_mut().take(4).for_each(|it| it.grade = None);
+        assert!(verdict(&some).is_adopted);
+        some[4].grade = None;
+        assert_eq!(verdict(&some).objections(), ["requests without a grade 5.000, at most 4.000"]);
     }
 
     #[test]

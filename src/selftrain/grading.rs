@@ -78,6 +78,7 @@ pub fn likeness(embedder: &dyn Embed, output: &str, answers: &[&str]) -> Result<
     let mut texts = vec![output];
     texts.extend(answers);
     let vectors = embedder.passages(&texts)?;
-    let (wanted, found) = vectors.split_first().map_or((&[][..], &[][..]), |(a, b)| (&a[..], b));
+    // A vector for each text.
+    let (wanted, found) = (&vectors[0], &vectors[1..]);
     Ok(found.iter().map(|vector| cosine(wanted, vector)).collect())
 }

@@ -61,6 +61,12 @@ impl<'s> System<'s> {
         Self { name, adapter: Some(adapter), reasoning, has_passages: true, notes: None }
     }
 
+    /// How it writes, sampled so.
+    fn writing(&self, temperature: f32, top_p: f32, repeat_penalty: f32) -> Writing {
+        let Self { reasoning, has_passages, .. } = *self;
+        Writing { reasoning, has_passages, temperature, top_p, repeat_penalty }
+    }
+
     /// What is asked of it for the request at `place`.
     fn asked<'i>(&self, item: &'i Item, place: usize, seeds: Vec<u32>) -> Asked<'i>
     where
@@ -93,13 +99,7 @@ impl Trial<'_, '_> {
         system: &System<'_>,
     ) -> Result<Vec<Vec<Drafted>>, Error> {
         let Config { generate, train, .. } = self.workshop.config;
-        let writing = Writing {
-            reasoning: system.reasoning,
-            has_passages: system.has_passages,
-            temperature: generate.temperature,
-            top_p: generate.top_p,
-            repeat_penalty: generate.repeat_penalty,
-        };
+        let writing = system.writing(generate.temperature, generate.top_p, generate.repeat_penalty);
         // The likeliest text is the same every time.
         let count = if generate.temperature > 0.0 { train.held_out_drafts } else { 1 };
         self.write(journal, system, count, writing, &format!("trying {}", system.name))
@@ -116,13 +116,7 @@ impl Trial<'_, '_> {
         count: u32,
     ) -> Result<Vec<Vec<Drafted>>, Error> {
         let train = &self.workshop.config.train;
-        let writing = Writing {
-            reasoning: system.reasoning,
-            has_passages: system.has_passages,
-            temperature: train.temperature,
-            top_p: train.top_p,
-            repeat_penalty: train.repeat_penalty,
-        };
+        let writing = system.writing(train.temperature, train.top_p, train.repeat_penalty);
         let shown = format!("{count} drafts of each by {}", system.name);
         self.write(journal, system, count, writing, &shown)
     }
