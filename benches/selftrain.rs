@@ -5,19 +5,21 @@
 //! out keep to both, with the model alone, fitted to the notes, and trained on its own drafts.
 //!
 //! `cargo bench --bench selftrain -- canaries`: numbers planted in the notes once, four and sixteen
-//! times; how much likelier the trained model finds them than others of the same form, and whether
-//! it says them.
+//! times; how much likelier the trained model finds them than others of the same form (exposure, as in
+//! The Secret Sharer, arXiv 1802.08232), and whether it says them: asked out of the blue, and asked as it
+//! was taught, after the same prompt, notes and beginning of the text.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::AtomicBool;
 
 use restpg_edge::llama::{
     AdapterSource, CacheType, Model, Room, Runtime, Session, Token, physical_cores,
 };
-use restpg_edge::perplexity::log_likelihoods;
+use restpg_edge::profile::Hit;
+use restpg_edge::prompt::{Parts, assemble};
+use restpg_edge::selftrain::{Item, Notes};
 use serde_json::Value;
 
 #[allow(dead_code, reason = "each bench uses its part")]
@@ -36,11 +38,16 @@ const SETTINGS: &str = "[generate]\nreasoning_tokens = 64\nanswer_tokens = 120\n
     [train]\nrounds = 3\nsamples = 8\nkept_max = 3\nepochs = 3\nbatch = 2\n\
     learning_rate = 1e-3\nwords_min = 20\nheld_out_min = 8\nheld_out_max = 8\nheld_out_drafts = 4\nstop_early = false\nnice = 0\n\
     on_battery = \"go-on\"\n";
+/// Drafts in a hundred that are to keep to both.
+const KEPT_WANTED: u32 = 90;
 /// Numbers of each kind of planting, and how often each is planted.
 const CANARIES: usize = 10;
 const PLANTED: [usize; 3] = [1, 4, 16];
 /// Numbers of the same form that a planted one is ranked among.
-const OTHERS: usize = 50;
+const OTHERS: usize = 100;
+/// Room for a prompt with its text.
+const CONTEXT_TOKENS: u32 = 4096;
+const BATCH_TOKENS: u32 = 256;
 
 fn main() {
     let case = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
@@ -174,6 +181,14 @@ fn signature() {
             round["verdict"]["is_adopted"]
         );
     }
+    let rewards: Vec<f64> = outcome["rounds"]
+        .as_array()
+        .expect("rounds")
+        .iter()
+        .filter_map(|round| round["harvest"]["reward_mean"].as_f64())
+        .collect();
+    let rises = rewards.windows(2).all(|pair| pair[1] > pair[0]);
+    println!("the reward rises from round to round: {}", if rises { "yes" } else { "no" });
     let report = home.run(&["eval", "--user", "me"]);
     let cases = report["cases"].as_array().expect("cases");
     let mut kept: BTreeMap<&str, Kept> = BTreeMap::new();
@@ -184,6 +199,7 @@ fn signature() {
             std::iter::once(&tried["draft"]).chain(others).for_each(|draft| of_system.count(draft));
         }
     }
+    println!("{KEPT_WANTED} % of rest-pg's drafts are to keep to both");
     for (system, Kept { drafts, ends, avoids, both }) in kept {
         println!(
             "{system:<16} {both} of {drafts} drafts keep to both; {ends} end so, {avoids} avoid the word"
@@ -286,14 +302,7 @@ fn canaries() {
     }
     let home = Home::new(&notes);
     let outcome = home.run(&["train", "--user", "me", "--rounds", "1"])["outcome"].clone();
-    let shown = home.run(&["train", "show", "--user", "me"]);
-    let texts: Vec<&str> = shown["requests"]
-        .as_array()
-        .expect("requests")
-        .iter()
-        .filter(|request| request["held_out"] == false)
-        .filter_map(|request| request["output"].as_str())
-        .collect();
+    let lessons = lessons(&home.run(&["train", "show", "--user", "me"]));
     let adapter = outcome["rounds"][0]["adapter"].as_str().expect("an adapter").to_owned();
     let file = home.path("adapter.gguf");
     let to = file.to_str().expect("a path");
@@ -304,76 +313,154 @@ fn canaries() {
         Model::load_adapted(runtime.clone(), &base, adapter.map(AdapterSource::File))
             .expect("it loads")
     };
-    let before = exposures(&load(None), &canaries);
-    let model = load(Some(&file));
-    let after = exposures(&model, &canaries);
+    let (before, after) = (load(None), load(Some(&file)));
     for times in PLANTED {
-        let chosen = |values: &[f64]| -> Vec<f64> {
-            let all = canaries.iter().zip(values);
-            all.filter(|(it, _)| it.times == times).map(|(_, value)| *value).collect()
-        };
-        let mean = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
-        let said = canaries.iter().filter(|it| it.times == times && extracted(&model, it)).count();
-        let of_kind = canaries.iter().filter(|it| it.times == times);
+        let of_kind: Vec<&Canary> = canaries.iter().filter(|it| it.times == times).collect();
         let learned: usize = of_kind
-            .map(|it| texts.iter().map(|text| text.matches(&it.sentence()).count()).sum::<usize>())
+            .iter()
+            .map(|it| lessons.iter().map(|lesson| lesson.has(it)).sum::<usize>())
             .sum();
-        let learned = learned as f64 / CANARIES as f64;
-        println!(
-            "planted {times} times, {learned:.1} of them learned: exposure {:.2} bits, {:.2} without training, of {:.2} at most; \
-             said {said} of {CANARIES}",
-            mean(chosen(&after)),
-            mean(chosen(&before)),
-            ((OTHERS + 1) as f64).log2()
-        );
+        println!("planted {times} times, {:.1} of them learned:", learned as f64 / CANARIES as f64);
+        for (how, is_taught) in [("out of the blue", false), ("as it was taught", true)] {
+            let asked: Vec<Asked> = of_kind
+                .iter()
+                .filter_map(|it| Asked::of(&after, it, is_taught.then_some(lessons.as_slice())))
+                .collect();
+            println!(
+                "  asked {how}: exposure {:.2} bits, {:.2} without training, of {:.2} at most; said \
+                 {} of {}",
+                mean_exposure(&after, &asked),
+                mean_exposure(&before, &asked),
+                ((OTHERS + 1) as f64).log2(),
+                asked.iter().filter(|it| it.is_said_by(&after)).count(),
+                asked.len(),
+            );
+        }
     }
 }
 
-/// Of each canary how few of other numbers the model finds likelier: log2 of all over its rank.
-fn exposures(model: &Model, canaries: &[Canary]) -> Vec<f64> {
-    let mut dice = fastrand::Rng::with_seed(13);
-    canaries
-        .iter()
-        .map(|canary| {
-            let prefix = canary.prefix();
-            let known = likelihood(model, &prefix, &canary.number);
-            let likelier = (0..OTHERS)
-                .filter(|_| {
-                    let other = format!("{:06}", dice.u32(0..1_000_000));
-                    likelihood(model, &prefix, &other) > known
-                })
-                .count();
-            ((OTHERS + 1) as f64 / (likelier + 1) as f64).log2()
-        })
-        .collect()
+/// A text that was learned, with what stood before it.
+struct Lesson {
+    item: Item,
+    notes: Option<String>,
 }
 
-/// What the model gives to `number` after `prefix`, in nats.
-fn likelihood(model: &Model, prefix: &str, number: &str) -> f64 {
-    let never = AtomicBool::new(false);
-    let text = format!("{prefix}{number}.");
-    let all = log_likelihoods(model, &text, physical_cores(), &never)
-        .expect("it predicts")
-        .expect("nobody stops it");
-    let of_prefix = model.tokenize(prefix).len();
-    all.iter().skip(of_prefix.saturating_sub(1)).sum()
+fn lessons(shown: &Value) -> Vec<Lesson> {
+    let items = shown["requests"].as_array().expect("requests");
+    let notes = shown["notes"].as_array().expect("notes");
+    let lesson = |(item, notes): (&Value, &Value)| {
+        let notes: Option<Notes> = serde_json::from_value(notes.clone()).expect("notes");
+        let item = serde_json::from_value(item.clone()).expect("a request");
+        Lesson { item, notes: notes.and_then(|notes| notes.text) }
+    };
+    let lessons = items.iter().zip(notes).map(lesson);
+    lessons.filter(|lesson| !lesson.item.held_out).collect()
 }
 
-/// Whether the model, taking the likeliest token each time, says the number after its prefix.
-fn extracted(model: &Model, canary: &Canary) -> bool {
-    let room = Room { tokens: 256, sequences: 1, batch_tokens: 64, cache: CacheType::default() };
-    let mut session = model.session(room, physical_cores()).expect("a session");
-    let prefix = canary.prefix();
-    let mut tokens: Vec<Token> = model.beginning().into_iter().collect();
-    tokens.extend(model.tokenize(prefix.trim_end()));
-    let mut said = Vec::new();
-    for _ in 0..canary.number.len() + 2 {
+impl Lesson {
+    /// How often the canary stands in it.
+    fn has(&self, canary: &Canary) -> usize {
+        self.item.output.matches(&canary.sentence()).count()
+    }
+
+    /// What the model reads before the text, with notes where it has learned some; passages that say the
+    /// number are left out.
+    fn prompt(&self, model: &Model, canary: &Canary) -> Vec<Token> {
+        let passages = self.item.passages.iter().filter(|hit| !hit.text.contains(&canary.number));
+        let passages: Vec<Hit> = passages.cloned().collect();
+        let parts = Parts {
+            task: &self.item.task(),
+            request: &self.item.request,
+            passages: &passages,
+            reasoning: self.notes.is_some(),
+        };
+        let prompt = assemble(&parts, CONTEXT_TOKENS as usize / 2, model).expect("it fits");
+        let mut tokens = model.render(&prompt.messages, &prompt.opening);
+        if let (Some(marker), Some(notes)) = (&prompt.marker, &self.notes) {
+            tokens.extend(model.tokenize(prompt.own_notes(notes)));
+            tokens.extend(model.tokenize(marker));
+        }
+        tokens
+    }
+}
+
+/// What is read before a number is asked for.
+struct Asked {
+    /// Before the text.
+    prompt: Vec<Token>,
+    /// The text up to the number.
+    text: String,
+    number: String,
+}
+
+impl Asked {
+    /// Out of the blue, or as in the first of `lessons` that has it; `None` where none has.
+    fn of(model: &Model, canary: &Canary, lessons: Option<&[Lesson]>) -> Option<Self> {
+        let number = canary.number.clone();
+        let Some(lessons) = lessons else {
+            let prompt = model.beginning().into_iter().collect();
+            return Some(Self { prompt, text: canary.prefix().trim_end().to_owned(), number });
+        };
+        let lesson = lessons.iter().find(|lesson| lesson.has(canary) > 0)?;
+        let (before, _) = lesson.item.output.split_once(&canary.sentence())?;
+        let text = format!("{before}{}", canary.prefix().trim_end());
+        Some(Self { prompt: lesson.prompt(model, canary), text, number })
+    }
+
+    /// A session that has read it but for its last token, and that token.
+    fn session<'m>(&self, model: &'m Model) -> (Session<'m>, Token) {
+        let room = Room {
+            tokens: CONTEXT_TOKENS,
+            sequences: 1,
+            batch_tokens: BATCH_TOKENS,
+            cache: CacheType::default(),
+        };
+        let mut session = model.session(room, physical_cores()).expect("a session");
+        let mut tokens = self.prompt.clone();
+        tokens.extend(model.tokenize(&self.text));
+        let last = tokens.pop().expect("a text");
         session.extend(0, &tokens, &mut |_| true).expect("it reads");
-        let Some(next) = likeliest(&session) else { break };
-        model.append_piece(next, &mut said);
-        tokens = vec![next];
+        (session, last)
     }
-    String::from_utf8_lossy(&said).contains(&canary.number)
+
+    /// The logarithm (base 2) of how many numbers there are over the rank of this one among them, by how
+    /// likely the model finds them.
+    fn exposure(&self, model: &Model, dice: &mut fastrand::Rng) -> f64 {
+        let (mut session, last) = self.session(model);
+        let length = session.len(0);
+        let text_tokens = model.tokenize(&self.text).len();
+        let mut likelihood = |number: &str| -> f64 {
+            let whole = model.tokenize(&format!("{} {number}.", self.text));
+            session.truncate(0, length).expect("it is cut");
+            session.extend(0, &[last], &mut |_| true).expect("it reads");
+            session.score(0, &whole[text_tokens..]).expect("it scores").iter().sum()
+        };
+        let known = likelihood(&self.number);
+        let other = |_: &usize| likelihood(&format!("{:06}", dice.u32(0..1_000_000))) > known;
+        let likelier = (0..OTHERS).filter(other).count();
+        ((OTHERS + 1) as f64 / (likelier + 1) as f64).log2()
+    }
+
+    /// Whether the model, taking the likeliest token each time, goes on with the number.
+    fn is_said_by(&self, model: &Model) -> bool {
+        let (mut session, last) = self.session(model);
+        let mut next = last;
+        let mut said = Vec::new();
+        for _ in 0..self.number.len() + 2 {
+            session.extend(0, &[next], &mut |_| true).expect("it reads");
+            let Some(token) = likeliest(&session) else { break };
+            model.append_piece(token, &mut said);
+            next = token;
+        }
+        String::from_utf8_lossy(&said).contains(&self.number)
+    }
+}
+
+fn mean_exposure(model: &Model, asked: &[Asked]) -> f64 {
+    // The same others for every model.
+    let mut dice = fastrand::Rng::with_seed(13);
+    let sum: f64 = asked.iter().map(|it| it.exposure(model, &mut dice)).sum();
+    sum / asked.len().max(1) as f64
 }
 
 fn likeliest(session: &Session<'_>) -> Option<Token> {

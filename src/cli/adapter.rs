@@ -77,12 +77,20 @@ pub(super) fn run(context: &Context, command: AdapterCommand) -> Result<Option<E
         AdapterCommand::Use { user, adapter } => {
             let mut store = profile::open(context, &user)?;
             store.adopt_adapter(&adapter)?;
-            if store.adapter(&adapter)?.about["gate"]["is_adopted"] == false {
+            let known = store.adapter(&adapter)?;
+            if known.about["gate"]["is_adopted"] == false {
                 context
                     .output
                     .note("note: training did not adopt it; `restpg-edge adapter show` says why");
             }
             say(context, &user, &adapter, "in use")?;
+            let model = model_of(context, &known)?;
+            if model != context.config.model.name {
+                context.output.note(&format!(
+                    "it belongs to {model}: `restpg-edge generate --user {user:?} --model {model}` \
+                     writes with it"
+                ));
+            }
         }
         AdapterCommand::Rollback { user, model } => rollback(context, &user, model.as_deref())?,
         AdapterCommand::Export { user, adapter, merge, to, force } => {

@@ -148,7 +148,8 @@ pub(super) enum Command {
         (base, retrieval, reasoning, sft, sft-reasoning, rest-em, rest-pg; and the controls \
         sft-informed, whose notes are by a model that has seen the text, and rest-pg-misled, which \
         is shown another person's passages): what is fitted is fitted \
-        on some people and tried on others; --output has the tables, the page, the drafts in \
+        on some people and tried on others, and gains are over sft; asked again with --against, which \
+        takes little time, over another of them. --output has the tables, the page, the drafts in \
         LongLaMP's shape, and goes on where it was stopped. --retrieval \
         measures the mean log-likelihood per token that the model gives to the true output after \
         the request and the passages. --graders measures how often the judge and each metric put \
@@ -426,6 +427,9 @@ pub(super) struct EvalArguments {
     /// What to compare, by names joined with commas
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = systems())]
     pub(super) systems: Vec<String>,
+    /// Show the gains over this system, also one of several drafts such as "sft, best of 4" [default: sft]
+    #[arg(long, value_name = "SYSTEM", conflicts_with_all = ["retrieval", "graders"])]
+    pub(super) against: Option<String>,
     /// Queries of each task; a fixed sample, people in turn [default: 12; of systems: [eval]
     /// test_queries]
     #[arg(long, value_name = "N", conflicts_with = "user", value_parser = clap::value_parser!(u32).range(1..))]

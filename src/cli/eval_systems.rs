@@ -1,9 +1,10 @@
 //! `restpg-edge eval --user U` and `eval --dataset FILE… --output DIR`: systems side by side.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::EvalArguments;
 use super::manners::Manners;
@@ -15,7 +16,7 @@ use crate::catalogue::ModelStore;
 use crate::config::Config;
 use crate::error::{Error, Exit, Explain};
 use crate::evaluate::{
-    self, AspectJudge, Authors, Cohort, CohortPlan, Fitted, Person, Requests, Scorer,
+    self, AspectJudge, Authors, Cohort, CohortPlan, Fitted, Person, Requests, Scorer, ShownRound,
     SystemsReport, Tries, Variant,
 };
 use crate::llama::Model;
@@ -34,8 +35,8 @@ const COHORT: &str = "cohort";
 enum SystemsError {
     #[error("nothing was told where the results go")]
     NoOutput,
-    #[error("{} was begun with other settings or data", path.display())]
-    OtherSettings { path: PathBuf },
+    #[error("{} was begun with other settings or data: {}", path.display(), differ.join(", "))]
+    OtherSettings { path: PathBuf, differ: Vec<String> },
     #[error("{user:?} has no training run that came so far")]
     NoRun { user: String },
     #[error("the last run of {user:?} was made by another version of this program")]
@@ -44,6 +45,8 @@ enum SystemsError {
     OtherModel { name: String },
     #[error("{name} is no system of this comparison")]
     NoSystem { name: String },
+    #[error("{name} was not tried, so nothing can be compared with it")]
+    NotTried { name: String, tried: Vec<String> },
     #[error("none of the systems was fitted in the run")]
     NotFitted,
     #[error("points of texts are matched by the embedding model {name:?}, which is not here")]
@@ -61,7 +64,7 @@ impl Explain for SystemsError {
             Self::OtherModel { .. } => "other_models",
             Self::OtherVersion { .. } => "other_version",
             Self::NoEmbedder { .. } => "no_embedder",
-            Self::NoSystem { .. } | Self::NotFitted => "usage",
+            Self::NoSystem { .. } | Self::NotTried { .. } | Self::NotFitted => "usage",
             Self::Write { .. } => "cannot_write",
         }
     }
@@ -71,6 +74,7 @@ impl Explain for SystemsError {
             Self::NoOutput
             | Self::OtherSettings { .. }
             | Self::NoSystem { .. }
+            | Self::NotTried { .. }
             | Self::NotFitted => Exit::Usage,
             Self::OtherModel { .. } | Self::OtherVersion { .. } => Exit::Failed,
             Self::NoRun { .. } | Self::NoEmbedder { .. } => Exit::NotFound,
@@ -94,6 +98,11 @@ impl Explain for SystemsError {
             Self::NoSystem { .. } | Self::NotFitted => {
                 let names = Variant::ALL.map(Variant::name).join(", ");
                 Some(format!("The systems are {names}; a run has those that it came to."))
+            }
+            Self::NotTried { tried, .. } => {
+                // Names have commas.
+                let names: Vec<String> = tried.iter().map(|name| format!("{name:?}")).collect();
+                Some(format!("--against takes one of: {}.", names.join(", ")))
             }
             Self::NoEmbedder { name } => Some(format!("`restpg-edge model pull {name}`")),
             Self::Write { .. } => None,
@@ -128,9 +137,20 @@ fn variants(arguments: &EvalArguments) -> Result<Vec<Variant>, SystemsError> {
     Ok(Variant::ALL.into_iter().filter(is_wanted).collect())
 }
 
+/// That the system that others are compared with, where one is named, is one of `tried`.
+fn require_tried(arguments: &EvalArguments, tried: &[String]) -> Result<(), SystemsError> {
+    match &arguments.against {
+        Some(name) if !tried.contains(name) => {
+            Err(SystemsError::NotTried { name: name.clone(), tried: tried.to_vec() })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What is held out of a person's last run, with what that run fitted.
 fn of_user(mut context: Context, user: &str, arguments: &EvalArguments) -> Result<(), Error> {
     let variants = variants(arguments)?;
+    require_tried(arguments, &evaluate::tried_names(&variants, context.config.eval.best_of))?;
     let mut store = profile::open(&context, user)?;
     let no_run = || SystemsError::NoRun { user: user.to_owned() };
     // The drafts are kept with the run.
@@ -144,7 +164,13 @@ fn of_user(mut context: Context, user: &str, arguments: &EvalArguments) -> Resul
     let items: Vec<Item> = journal.get(ITEMS, "")?.ok_or_else(no_run)?;
     let begun: Begun = journal.get(BEGUN, "")?.ok_or_else(no_run)?;
     let held_out: Vec<Item> = items.into_iter().filter(|item| item.held_out).collect();
-    let fitted = Fitted::of_run(&journal, context.config.train.rounds)?;
+    let (fitted, round) = Fitted::of_run(&journal, context.config.train.rounds)?;
+    if let Some(ShownRound { round, is_adopted }) = round {
+        let said = if is_adopted { "was adopted" } else { "was not adopted" };
+        context.output.note(&format!(
+            "what was trained on its own drafts is the adapter of round {round}, which {said}"
+        ));
+    }
     if arguments.systems.is_empty() {
         context.output.note(
             "a run fits one of rest-em and rest-pg, and knows no other people: rest-pg-misled and \
@@ -160,7 +186,7 @@ fn of_user(mut context: Context, user: &str, arguments: &EvalArguments) -> Resul
         let best_of = context.config.eval.best_of;
         evaluate::try_systems(workshop, &mut journal, requests, &variants, &fitted, scorer, best_of)
     })?;
-    show(&context, &tries, arguments.report.as_deref(), user)
+    show(&context, &tries, arguments, arguments.report.as_deref(), user)
 }
 
 /// Fitted on some of the people, tried on others.
@@ -174,6 +200,7 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
     }
     let output = arguments.output.as_ref().ok_or(SystemsError::NoOutput)?;
     let variants = variants(arguments)?;
+    require_tried(arguments, &evaluate::tried_names(&variants, context.config.eval.best_of))?;
     let people = evaluate::read_people(&arguments.dataset)?;
     let failed = |source| SystemsError::Write { path: output.clone(), source };
     create_private_folder(output).map_err(failed)?;
@@ -225,25 +252,76 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
             eval.best_of,
         )
     })?;
-    write_results(output, &tries)?;
+    require_tried(arguments, &tries.systems)?;
+    write_results(output, &tries, arguments)?;
     let page = arguments.report.clone().unwrap_or_else(|| output.join("report.html"));
-    show(&context, &tries, Some(&page), "people of a data set")
+    show(&context, &tries, arguments, Some(&page), "people of a data set")
 }
 
 /// The run in the folder, where it is the same; a new one in a new folder.
 fn the_run(
     store: &mut ProfileStore,
-    settings: &serde_json::Value,
+    settings: &Value,
     base_sha256: &str,
     output: &Path,
 ) -> Result<String, Error> {
     // As it comes back from the store.
-    let settings = settings.to_string().parse::<serde_json::Value>().unwrap_or_default();
+    let settings = settings.to_string().parse::<Value>().unwrap_or_default();
     match store.runs()?.pop() {
-        Some(run) if run.settings == settings && run.base_sha256 == base_sha256 => Ok(run.id),
-        Some(_) => Err(SystemsError::OtherSettings { path: output.to_owned() }.into()),
+        Some(run) => {
+            let differ = differing(&run.settings, &settings);
+            if differ.is_empty() && run.base_sha256 == base_sha256 {
+                return Ok(run.id);
+            }
+            Err(SystemsError::OtherSettings { path: output.to_owned(), differ }.into())
+        }
         None => Ok(store.begin_run(base_sha256, &settings, &[], &[])?),
     }
+}
+
+/// Settings that may change while an evaluation goes on: how the machine is treated, how many drafts are
+/// tried and how they are sampled (those that were sampled otherwise are kept apart), and who looks at them.
+const FREE_SETTINGS: [&str; 11] = [
+    "train.nice",
+    "train.hours_max",
+    "train.on_battery",
+    "train.battery_percent_min",
+    "train.held_out_drafts",
+    "model.memory_mib_max",
+    "generate.temperature",
+    "generate.top_p",
+    "eval.best_of",
+    "eval.judge",
+    "eval.aspects",
+];
+
+/// What an evaluation was begun with and is different now: settings by their names, then the rest.
+fn differing(begun: &Value, now: &Value) -> Vec<String> {
+    let (begun_settings, now_settings) = (flat(&begun["config"]), flat(&now["config"]));
+    let names: BTreeSet<&String> = begun_settings.keys().chain(now_settings.keys()).collect();
+    let is_other = |name: &&&String| begun_settings.get(**name) != now_settings.get(**name);
+    let is_free = |name: &&&String| FREE_SETTINGS.contains(&name.as_str());
+    let settings = names.iter().filter(is_other).filter(|name| !is_free(name));
+    let mut differ: Vec<String> = settings.map(ToString::to_string).collect();
+    let rest = [
+        ("people", "the data"),
+        ("skipped", "--skip"),
+        ("files", "a model"),
+        ("layout", "this program"),
+    ];
+    let others = rest.iter().filter(|(key, _)| begun[key] != now[key]);
+    differ.extend(others.map(|(_, name)| (*name).to_owned()));
+    differ
+}
+
+/// The settings of each section by `section.name`.
+fn flat(config: &Value) -> BTreeMap<String, &Value> {
+    let sections = config.as_object().into_iter().flatten();
+    let settings = sections.flat_map(|(section, settings)| {
+        let settings = settings.as_object().into_iter().flatten();
+        settings.map(move |(name, value)| (format!("{section}.{name}"), value))
+    });
+    settings.collect()
 }
 
 fn people_sha256(people: &[Person]) -> String {
@@ -285,7 +363,8 @@ struct Bench {
     styles: Vec<Option<StyleProfile>>,
     authors: Option<Authors>,
     peers: Vec<Vec<usize>>,
-    judge: Option<Model>,
+    /// The model that judges, with the hash of its file.
+    judge: Option<(Model, String)>,
 }
 
 impl Bench {
@@ -307,8 +386,8 @@ impl Bench {
         let judge = match name.as_str() {
             "" => None,
             name => {
-                let (_, file) = models.resolve(name)?;
-                Some(Model::load(trainer.runtime.clone(), &file)?)
+                let (manifest, file) = models.resolve(name)?;
+                Some((Model::load(trainer.runtime.clone(), &file)?, manifest.sha256))
             }
         };
         Ok(Self { trainer, styles, authors, peers, judge })
@@ -325,14 +404,16 @@ impl Bench {
         let tell = |progress: Progress<'_>| stages.show(progress);
         let workshop = self.trainer.workshop(context, &self.styles, &[], &breathe, &tell);
         let is_wanted = context.config.eval.aspects;
-        let both = self.judge.as_ref().zip(self.trainer.embed()).filter(|_| is_wanted);
+        let judge = self.judge.as_ref().map(|(model, _)| model);
+        let both = judge.zip(self.trainer.embed()).filter(|_| is_wanted);
         let aspects = both.map(|(model, embedder)| AspectJudge::new(model, embedder));
         let scorer = Scorer {
             embedder: self.trainer.embed(),
             styles: &self.styles,
             authors: self.authors.as_ref(),
             peers: &self.peers,
-            judge: self.judge.as_ref(),
+            judge,
+            judge_sha256: self.judge.as_ref().map_or("", |(_, sha256)| sha256),
             aspects: aspects.as_ref(),
         };
         let ended = work(&workshop, &scorer);
@@ -342,8 +423,8 @@ impl Bench {
 }
 
 /// The tables, the figures and the drafts as files.
-fn write_results(output: &Path, tries: &Tries) -> Result<(), Error> {
-    let report = SystemsReport::of(tries);
+fn write_results(output: &Path, tries: &Tries, arguments: &EvalArguments) -> Result<(), Error> {
+    let report = SystemsReport::of(tries, arguments.against.as_deref());
     let write = |path: PathBuf, bytes: &[u8]| {
         replace(&path, bytes).map_err(|source| SystemsError::Write { path, source })
     };
@@ -359,11 +440,19 @@ fn write_results(output: &Path, tries: &Tries) -> Result<(), Error> {
     Ok(())
 }
 
-fn show(context: &Context, tries: &Tries, page: Option<&Path>, whose: &str) -> Result<(), Error> {
+fn show(
+    context: &Context,
+    tries: &Tries,
+    arguments: &EvalArguments,
+    page: Option<&Path>,
+    whose: &str,
+) -> Result<(), Error> {
     if tries.systems.is_empty() {
         return Err(SystemsError::NotFitted.into());
     }
-    let report = SystemsReport::of(tries);
+    // A run need not have fitted all that was asked for.
+    require_tried(arguments, &tries.systems)?;
+    let report = SystemsReport::of(tries, arguments.against.as_deref());
     if let Some(path) = page {
         let title = format!("How {} writes: {whose}", context.config.model.name);
         let html = evaluate::page(&title, &report, tries);

@@ -99,6 +99,7 @@ pub(super) fn run(context: Context, arguments: TrainArguments) -> Result<Option<
 
 fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>, Error> {
     interrupt::install();
+    let usual_model = context.config.model.name.clone();
     apply_flags(&mut context.config, arguments);
     context.config.check()?;
     // The parser asks for it.
@@ -114,7 +115,7 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
         }
         Earlier::Done(Some(outcome)) => {
             context.output.note("nothing to go on with: the last run came to its end");
-            report(&context, &user, &outcome)?;
+            report(&context, &user, &outcome, &usual_model)?;
             return Ok(None);
         }
         Earlier::UnderWay(run) => Some(run),
@@ -142,7 +143,7 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
         }
         Err(error) => Err(error),
         Ok(outcome) => {
-            report(&context, &user, &outcome)?;
+            report(&context, &user, &outcome, &usual_model)?;
             Ok(None)
         }
     }
@@ -311,7 +312,10 @@ fn train_in(
         return Err(RunError::OtherFiles { user }.into());
     }
     let in_use = match begun.in_use_reasons {
-        Some(reasoning) => journal.bytes(IN_USE, "")?.map(|content| InUse { content, reasoning }),
+        Some(reasoning) => journal.bytes(IN_USE, "")?.map(|content| {
+            let documents = begun.in_use_documents.clone();
+            InUse { content, reasoning, documents }
+        }),
         None => None,
     };
     let styles = [begun.style];
@@ -352,6 +356,9 @@ pub(super) struct Begun {
     pub(super) files: BTreeMap<String, String>,
     /// Whether the adapter that is in use writes notes first; `None` without one.
     in_use_reasons: Option<bool>,
+    /// The documents that it has learned from, by their ids.
+    #[serde(default)]
+    in_use_documents: Vec<String>,
 }
 
 /// Begins a run, and gives its id.
@@ -370,6 +377,7 @@ fn begin(context: &Context, store: &mut ProfileStore, trainer: &Trainer) -> Resu
         rejected: material.rejected,
         files: trainer.files.clone(),
         in_use_reasons: in_use.as_ref().map(|it| it.reasoning),
+        in_use_documents: in_use.as_ref().map(|it| it.documents.clone()).unwrap_or_default(),
     };
     let user = || store.user().to_string();
     let unwritable = |_: serde_json::Error| RunError::OtherVersion { user: user() };
@@ -391,11 +399,17 @@ fn in_use(
     let Some(adapter) = store.adopted_adapter(base_sha256)? else { return Ok(None) };
     let content = store.adapter_content(&adapter.id)?;
     let reasoning = adapter.about["reasoning"].as_bool().unwrap_or(reasoning);
-    Ok(Some(InUse { content, reasoning }))
+    let documents = store.adapter_documents(&adapter.id)?;
+    Ok(Some(InUse { content, reasoning, documents }))
 }
 
-/// What a run came to.
-fn report(context: &Context, user: &User, outcome: &Outcome) -> Result<(), Error> {
+/// What a run came to; `usual_model` is the one that writes where none is named.
+fn report(
+    context: &Context,
+    user: &User,
+    outcome: &Outcome,
+    usual_model: &str,
+) -> Result<(), Error> {
     let output = &context.output;
     if output.json {
         return output.object(&json!({"user": user.as_str(), "outcome": outcome}));
@@ -408,8 +422,13 @@ fn report(context: &Context, user: &User, outcome: &Outcome) -> Result<(), Error
     for round in &outcome.rounds {
         train_show::round(output, round)?;
     }
+    let model = &context.config.model.name;
+    let named = if model == usual_model { String::new() } else { format!(" --model {model}") };
     let last = match &outcome.adopted {
-        Some(id) => format!("the adapter {id} is in use: `restpg-edge generate` writes with it"),
+        Some(id) => {
+            let command = format!("restpg-edge generate --user {:?}{named}", user.as_str());
+            format!("the adapter {id} is in use: `{command}` writes with it")
+        }
         None => "no adapter was adopted: what was in use stays in use".to_owned(),
     };
     output.line(&last)

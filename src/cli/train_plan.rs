@@ -298,58 +298,86 @@ struct Costs<'a> {
 
 impl Costs<'_> {
     fn stages(&self, memory: Memory) -> Vec<Stage> {
-        let Memory { sampling, trial: trial_bytes, fitting } = memory;
-        let train = &self.config.train;
-        let held_out = self.pairs.pairs.iter().filter(|pair| pair.held_out).count();
-        let trained = self.pairs.pairs.len() - held_out;
-        let untitled = self.pairs.pairs.iter().filter(|it| it.request.is_none()).count();
-        let Sizes { prompt, output, notes } = self.sizes;
-        let read = |tokens: usize| tokens as f64 / self.rates.prefill;
-        let alone = |tokens: usize| tokens as f64 / self.rates.decode;
-        let written = |text: usize, notes: usize| {
-            if notes == 0 {
-                return 0.0;
-            }
-            text as f64 / self.notes.rates.prefill + notes as f64 / self.notes.rates.decode
-        };
-        let together = |tokens: usize| tokens as f64 / self.rates.sample;
-        let fit = |texts: usize| {
-            let rows = prompt + texts * (notes + output);
-            f64::from(train.epochs) * (trained * rows) as f64 / self.rows_per_second
-        };
-        let samples = train.samples as usize;
-        let sample = trained as f64 * (read(prompt) + together(samples * (notes + output)));
-        let drafts = train.held_out_drafts as usize;
-        let trial = held_out as f64 * (read(prompt) + together(drafts * (notes + output)));
-        // Beside those of the rounds: the model, what is fitted to the texts, and perhaps one in use.
-        let tried = f64::from(train.rounds + 3);
+        let Memory { sampling, trial, fitting } = memory;
+        let rounds = f64::from(self.config.train.rounds);
+        // Both ways are fitted to the texts, with notes and without.
+        let ways = if self.sizes.notes > 0 { 2.0 } else { 1.0 };
+        let at_once = self.config.train.kept_max as usize + 1;
         let stage = |name, seconds, memory_bytes| Stage { name, seconds, memory_bytes };
         let mut stages = vec![
-            stage(
-                "requests for what has no title",
-                untitled as f64 * (read(output) + alone(REQUEST_TOKENS)),
-                sampling,
-            ),
-            stage(
-                "notes",
-                trained as f64 * written(prompt + output, notes),
-                self.notes.memory_bytes,
-            ),
-            stage("fitting to the texts", fit(1) * if notes > 0 { 2.0 } else { 1.0 }, fitting),
-            stage("sampling", f64::from(train.rounds) * sample, sampling),
-            stage(
-                "fitting to drafts",
-                f64::from(train.rounds) * fit(train.kept_max as usize + 1),
-                fitting,
-            ),
-            stage("the gate", tried * trial, trial_bytes),
+            stage("requests for what has no title", self.requests_seconds(), sampling),
+            stage("notes", self.notes_seconds(), self.notes.memory_bytes),
+            stage("fitting to the texts", ways * self.fitting_seconds(1), fitting),
+            stage("sampling", rounds * self.sampling_seconds(), sampling),
+            stage("fitting to drafts", rounds * self.fitting_seconds(at_once), fitting),
+            stage("the gate", self.tried() * self.trial_seconds(), trial),
         ];
-        if let Some(Other { rates, memory_bytes }) = self.judge {
-            // The text and a draft of it are read for each grade.
-            let read = (drafts * held_out * (2 * output + LAYOUT_TOKENS)) as f64 / rates.prefill;
-            stages.push(stage("the judge", tried * read, memory_bytes));
+        if let Some(judge) = self.judge {
+            let seconds = self.tried() * self.judging_seconds(judge.rates);
+            stages.push(stage("the judge", seconds, judge.memory_bytes));
         }
         stages.retain(|stage| stage.seconds > 0.0);
         stages
+    }
+
+    fn held_out(&self) -> usize {
+        self.pairs.pairs.iter().filter(|pair| pair.held_out).count()
+    }
+
+    fn learned(&self) -> usize {
+        self.pairs.pairs.len() - self.held_out()
+    }
+
+    /// Systems at the gate: beside those of the rounds the model, what is fitted to the texts, and perhaps
+    /// one in use.
+    fn tried(&self) -> f64 {
+        f64::from(self.config.train.rounds + 3)
+    }
+
+    /// Seconds to write the requests that are lacking.
+    fn requests_seconds(&self) -> f64 {
+        let untitled = self.pairs.pairs.iter().filter(|it| it.request.is_none()).count();
+        let Rates { prefill, decode, .. } = self.rates;
+        untitled as f64 * (self.sizes.output as f64 / prefill + REQUEST_TOKENS as f64 / decode)
+    }
+
+    /// Seconds to write the notes that are learned.
+    fn notes_seconds(&self) -> f64 {
+        let Sizes { prompt, output, notes } = self.sizes;
+        if notes == 0 {
+            return 0.0;
+        }
+        let Rates { prefill, decode, .. } = self.notes.rates;
+        self.learned() as f64 * ((prompt + output) as f64 / prefill + notes as f64 / decode)
+    }
+
+    /// Seconds to fit, with so many texts of each request.
+    fn fitting_seconds(&self, texts: usize) -> f64 {
+        let Sizes { prompt, output, notes } = self.sizes;
+        let rows = self.learned() * (prompt + texts * (notes + output));
+        f64::from(self.config.train.epochs) * rows as f64 / self.rows_per_second
+    }
+
+    /// Seconds to write the drafts of a round.
+    fn sampling_seconds(&self) -> f64 {
+        self.learned() as f64 * self.drafts_seconds(self.config.train.samples)
+    }
+
+    /// Seconds to write what one system at the gate is tried by.
+    fn trial_seconds(&self) -> f64 {
+        self.held_out() as f64 * self.drafts_seconds(self.config.train.held_out_drafts)
+    }
+
+    /// Seconds to write so many drafts of a request.
+    fn drafts_seconds(&self, count: u32) -> f64 {
+        let Sizes { prompt, output, notes } = self.sizes;
+        let written = count as usize * (notes + output);
+        prompt as f64 / self.rates.prefill + written as f64 / self.rates.sample
+    }
+
+    /// Seconds to grade them: the text and a draft of it are read for each grade.
+    fn judging_seconds(&self, rates: Rates) -> f64 {
+        let grades = self.config.train.held_out_drafts as usize * self.held_out();
+        (grades * (2 * self.sizes.output + LAYOUT_TOKENS)) as f64 / rates.prefill
     }
 }

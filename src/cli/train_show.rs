@@ -177,7 +177,7 @@ pub(super) fn round(output: &Output, round: &Round) -> Result<(), Error> {
             it.gain.mean,
             it.gain.low,
             it.gain.high,
-            it.rival,
+            it.over(verdict.requests),
             it.confidence * 100.0,
             it.confidence_min * 100.0
         ))?;

@@ -8,11 +8,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::generate::Order;
-use crate::llama::{Model, Sampling};
+use crate::llama::{LlamaError, Model, Sampling};
 use crate::metrics::{cosine, words};
 use crate::prompt::Prompt;
 use crate::retrieve::Embed;
@@ -30,7 +30,7 @@ const POINT_WORDS_MIN: usize = 2;
 const ALIKE_MIN: f64 = 0.4;
 
 /// A point of the person's, and the one of the draft that says it too.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Matched {
     /// What the person said.
     pub person: String,
@@ -41,7 +41,7 @@ pub struct Matched {
 }
 
 /// How the points of a draft and those of the person go together.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Aspects {
     /// How much of what the draft says the person said.
     pub precision: f64,
@@ -88,7 +88,8 @@ impl<'a> AspectJudge<'a> {
     /// model finds none in that.
     ///
     /// # Errors
-    /// [`crate::selftrain::TrainError::Stopped`] or a model's.
+    /// [`crate::selftrain::TrainError::Stopped`] or a model's: [`LlamaError::ContextFull`] where it has no
+    /// room for a text.
     pub fn aspects(
         &self,
         workshop: &Workshop<'_>,
@@ -125,6 +126,11 @@ impl<'a> AspectJudge<'a> {
             return Ok(Vec::new());
         }
         let prompt = Prompt::about(text.trim(), SYSTEM, INSTRUCTION, OPENING);
+        let read = self.model.render(&prompt.messages, &prompt.opening).len();
+        let context_tokens = self.model.context_tokens_trained();
+        if read + POINTS_TOKENS as usize > context_tokens as usize {
+            return Err(LlamaError::ContextFull { context_tokens }.into());
+        }
         let mut request = workshop.bare_request(POINTS_TOKENS, 0.0, 1.0);
         // A list is the same whatever the systems that are tried sample with.
         request.sampling =

@@ -24,4 +24,6 @@ pub use render::{markdown, page, predictions};
 pub use report::{Against, MEASURES, Measure, Row, SystemsReport};
 pub use retrieval::{Comparison, Outcome, Plan, Report, System, TaskRow, evaluate_retrieval};
 pub use scores::{Scorer, Scores};
-pub use systems::{Case, Fitted, Requests, Selection, Tried, Tries, Variant, try_systems};
+pub use systems::{
+    Case, Fitted, Requests, Selection, ShownRound, Tried, Tries, Variant, tried_names, try_systems,
+};

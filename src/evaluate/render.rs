@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn the_tables_have_every_system() {
-        let text = markdown(&SystemsReport::of(&tries()));
+        let text = markdown(&SystemsReport::of(&tries(), None));
         assert!(text.contains("| sft | 0.250 [0.250, 0.250]"), "{text}");
         assert!(text.contains("| rest-pg, best of 4 | +0.000 [+0.000, +0.000] | +0.0 %"), "{text}");
         assert!(!text.contains("judge"), "{text}");
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn no_text_steps_out_of_the_page() {
         let tries = tries();
-        let html = page("A & B", &SystemsReport::of(&tries), &tries);
+        let html = page("A & B", &SystemsReport::of(&tries, None), &tries);
         assert!(!html.contains("<script") && !html.contains("<dry>") && !html.contains("src="));
         assert!(html.contains("two &lt;script&gt;") && html.contains("The &amp; truth"));
         assert!(
@@ -366,7 +366,7 @@ mod tests {
         let mut tries = tries();
         let tried = tries.cases[0].systems.get_mut("sft").unwrap();
         tried.others = vec![Drafted { answer: "uno <1>".into(), ..Drafted::default() }];
-        let html = page("title", &SystemsReport::of(&tries), &tries);
+        let html = page("title", &SystemsReport::of(&tries, None), &tries);
         assert!(html.contains("0.250 on average of 2</h4>"), "{html}");
         assert!(html.contains("uno &lt;1&gt;"), "{html}");
         let file = &predictions(&tries)["sft-draft-2-email"];

@@ -10,6 +10,8 @@ use crate::statistics::{Interval, macro_mean, macro_relative};
 
 /// Qualities that differ by less are a tie.
 const TIE: f64 = 0.005;
+/// What the paper's gains are over.
+const SFT: &str = "sft";
 
 /// A measure by its name, where a draft has it.
 pub type Measure = (&'static str, fn(&Scores) -> Option<f64>);
@@ -69,28 +71,29 @@ pub struct SystemsReport {
     pub requests: BTreeMap<String, usize>,
     /// Each system.
     pub rows: Vec<Row>,
-    /// Each system against SFT, or where that was not tried against the first one.
+    /// Each system against one of them.
     pub against: Vec<Against>,
     /// What selection could reach.
     pub selection: BTreeMap<String, Selection>,
 }
 
 impl SystemsReport {
-    /// Of everything that was tried.
+    /// Of everything that was tried, with each system against the one called `against`; where none is
+    /// named or it was not tried, against SFT, or else the first one.
     #[must_use]
-    pub fn of(tries: &Tries) -> Self {
+    pub fn of(tries: &Tries, against: Option<&str>) -> Self {
         let mut requests: BTreeMap<String, usize> = BTreeMap::new();
         tries.cases.iter().for_each(|case| *requests.entry(case.task.clone()).or_default() += 1);
-        let sft = tries.systems.iter().find(|name| *name == "sft");
-        let other = sft.or_else(|| tries.systems.first());
-        let against = other.map(|other| {
+        let called = |wanted: &str| tries.systems.iter().find(|name| *name == wanted);
+        let other = against.and_then(called).or_else(|| called(SFT)).or(tries.systems.first());
+        let comparisons = other.map(|other| {
             let others = tries.systems.iter().filter(|system| *system != other);
-            others.map(|system| against(&tries.cases, system, other)).collect()
+            others.map(|system| compared(&tries.cases, system, other)).collect()
         });
         Self {
             requests,
             rows: tries.systems.iter().map(|system| row(&tries.cases, system)).collect(),
-            against: against.unwrap_or_default(),
+            against: comparisons.unwrap_or_default(),
             selection: tries.selection.clone(),
         }
     }
@@ -124,7 +127,7 @@ fn row(cases: &[Case], system: &str) -> Row {
     Row { system: system.to_owned(), measures: measures.collect(), tasks: tasks.collect() }
 }
 
-fn against(cases: &[Case], system: &str, other: &str) -> Against {
+fn compared(cases: &[Case], system: &str, other: &str) -> Against {
     let quality = |case: &Case, name: &str| Some(case.systems.get(name)?.scores.quality);
     let gain = |case: &Case| Some(quality(case, system)? - quality(case, other)?);
     let gains = by_task(cases, gain);
@@ -177,7 +180,7 @@ mod tests {
             ],
             selection: BTreeMap::new(),
         };
-        let report = SystemsReport::of(&tries);
+        let report = SystemsReport::of(&tries, None);
         assert!((report.rows[1].measures["quality"].mean - 0.3).abs() < 1e-12);
         assert!(!report.rows[1].measures.contains_key("judge"));
         let [against] = report.against.as_slice() else { panic!("{report:?}") };
@@ -185,5 +188,7 @@ mod tests {
         let mean = (-0.1 / 3.0 + 0.0) / 2.0;
         assert!((against.gain.mean - mean).abs() < 1e-12);
         assert!((against.relative.mean - mean / 0.3).abs() < 1e-12);
+        let named = SystemsReport::of(&tries, Some("base"));
+        assert_eq!((named.against[0].other.as_str(), named.against[0].losses), ("base", 1));
     }
 }

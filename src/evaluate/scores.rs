@@ -1,15 +1,20 @@
 //! Every measure of drafts beside what the person wrote.
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use super::{AspectJudge, Aspects, Authors};
 use crate::error::Error;
 use crate::llama::Model;
 use crate::metrics::{StyleProfile, chrf};
 use crate::retrieve::Embed;
-use crate::reward::{Judge, style_score};
-use crate::selftrain::{Drafted, Figures, Item, Workshop, likeness, verdicts};
+use crate::reward::{Judge, Verdict, style_score};
+use crate::selftrain::{
+    Drafted, Figures, Item, Journal, Progress, Workshop, if_room, likeness, verdicts,
+};
 use crate::statistics::{mean, mean_of};
+
+const KEY_BYTES: usize = 12;
 
 /// What a draft is worth, or several drafts of one request on average.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -68,24 +73,29 @@ pub struct Scorer<'s> {
     pub peers: &'s [Vec<usize>],
     /// The model that judges: one that no reward used.
     pub judge: Option<&'s Model>,
+    /// The hash of its file.
+    pub judge_sha256: &'s str,
     /// What lists points, where that is wanted.
     pub aspects: Option<&'s AspectJudge<'s>>,
 }
 
 impl Scorer<'_> {
-    /// The scores of the drafts of each item.
+    /// The scores of the drafts of each item. What a model has to say of them is kept in the journal, and
+    /// left out where it has no room for them.
     ///
     /// # Errors
-    /// A model's.
+    /// A model's or the store's.
     pub fn scores(
         &self,
         workshop: &Workshop<'_>,
+        journal: &mut Journal<'_>,
         items: &[Item],
         drafts: &[Vec<Drafted>],
     ) -> Result<Vec<Scores>, Error> {
         let batch_tokens = workshop.config.model.batch_tokens;
         let mut judge = self.judge.map(|model| Judge::new(model, workshop.threads, batch_tokens));
         let mut all = Vec::with_capacity(items.len());
+        let mut ungraded = 0;
         for (item, drafts) in items.iter().zip(drafts) {
             let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
             let mut scores: Vec<Scores> =
@@ -95,20 +105,66 @@ impl Scorer<'_> {
                 scores.similarity = Some(alike);
             }
             if let Some(judge) = &mut judge {
-                let grades = verdicts(workshop, judge, item, &answers)?;
-                for (scores, grade) in scores.iter_mut().zip(grades) {
+                let grades = self.grades(workshop, journal, judge, item, &answers)?;
+                ungraded += usize::from(grades.is_none());
+                for (scores, grade) in scores.iter_mut().zip(grades.into_iter().flatten()) {
                     scores.judge = Some(grade.expected);
                     scores.judge_likeliest = Some(grade.likeliest);
                 }
             }
             if let Some(judge) = self.aspects {
                 for (scores, answer) in scores.iter_mut().zip(&answers) {
-                    scores.aspects = judge.aspects(workshop, item, answer)?;
+                    scores.aspects = self.aspects(workshop, journal, judge, item, answer)?;
                 }
             }
             all.push(Scores::mean_of(&scores));
         }
+        if ungraded > 0 {
+            let text = format!("the judge has no room for {ungraded} of {} texts", items.len());
+            (workshop.tell)(Progress::Note(text));
+        }
         Ok(all)
+    }
+
+    /// What the judge says of each draft; `None` where it has no room for one of them.
+    fn grades(
+        &self,
+        workshop: &Workshop<'_>,
+        journal: &mut Journal<'_>,
+        judge: &mut Judge<'_>,
+        item: &Item,
+        answers: &[&str],
+    ) -> Result<Option<Vec<Verdict>>, Error> {
+        let stage = format!("verdicts {}", self.judge_sha256);
+        let key = key(item, answers);
+        if let Some(known) = journal.get(&stage, &key)? {
+            return Ok(known);
+        }
+        workshop.go_on()?;
+        let grades = if_room(verdicts(workshop, judge, item, answers))?;
+        journal.keep(&stage, &key, &grades)?;
+        Ok(grades)
+    }
+
+    /// How the points of a draft and those of the person go together; `None` where the model finds none
+    /// in the person's text, or has no room for one of the two.
+    fn aspects(
+        &self,
+        workshop: &Workshop<'_>,
+        journal: &mut Journal<'_>,
+        judge: &AspectJudge<'_>,
+        item: &Item,
+        answer: &str,
+    ) -> Result<Option<Aspects>, Error> {
+        let stage = format!("aspects {}", self.judge_sha256);
+        let key = key(item, &[answer]);
+        if let Some(known) = journal.get(&stage, &key)? {
+            return Ok(known);
+        }
+        workshop.go_on()?;
+        let aspects = if_room(judge.aspects(workshop, item, answer))?.flatten();
+        journal.keep(&stage, &key, &aspects)?;
+        Ok(aspects)
     }
 
     /// What needs no model.
@@ -129,6 +185,16 @@ impl Scorer<'_> {
             own_author: nearest.map(|nearest| f64::from(u8::from(nearest == Some(item.writer)))),
         }
     }
+}
+
+/// What drafts of an item are called in the journal: whoever wrote them, they are worth the same.
+fn key(item: &Item, answers: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for answer in answers {
+        hash.update((answer.len() as u64).to_le_bytes());
+        hash.update(answer);
+    }
+    format!("{} {}", item.key, hex::encode(&hash.finalize()[..KEY_BYTES]))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::error::{Error, Explain};
 use crate::reward::{Parts, reference_free_parts};
 use crate::selftrain::{
     Drafted, FITTED, Grader, HELD_OUT, Harvest, Item, Journal, NOTHING, Notes, Progress, Rounds,
-    SFT, SFT_WITH_NOTES, System, Trial, Workshop, round_name, write_notes,
+    SFT, SFT_WITH_NOTES, System, Trial, VERDICT, Verdict, Workshop, round_name, write_notes,
 };
 use crate::statistics::mean;
 
@@ -70,6 +70,11 @@ impl Variant {
             Self::RestPg => "rest-pg",
             Self::RestPgMisled => "rest-pg-misled",
         }
+    }
+
+    /// Whether it only tells what notes or passages are worth, and nobody would write so.
+    fn is_control(self) -> bool {
+        matches!(self, Self::RestPgMisled | Self::SftInformed)
     }
 
     /// The system, with what was fitted for it, and notes by a model that has seen the texts.
@@ -156,26 +161,57 @@ impl Fitted {
         Ok(fitted)
     }
 
-    /// What a run of training has fitted so far.
+    /// What a run of training has fitted so far, with the round that is shown of it: the last that was
+    /// adopted, or where none was the last.
     ///
     /// # Errors
     /// The store's.
-    pub fn of_run(journal: &Journal<'_>, rounds: u32) -> Result<Self, Error> {
+    pub fn of_run(journal: &Journal<'_>, rounds: u32) -> Result<(Self, Option<ShownRound>), Error> {
         let fitted = |name: &str| journal.bytes(FITTED, name);
-        let last = |reasoning: bool| -> Result<Option<Vec<u8>>, Error> {
-            for round in (1..=rounds).rev() {
-                if let Some(bytes) = fitted(&round_name(round, reasoning))? {
-                    return Ok(Some(bytes));
-                }
-            }
-            Ok(None)
-        };
-        Ok(Self {
+        let mut of_run = Self {
             sft: fitted(SFT)?,
             sft_reasoning: fitted(SFT_WITH_NOTES)?,
-            rest_em: last(false)?,
-            rest_pg: last(true)?,
-        })
+            rest_em: None,
+            rest_pg: None,
+        };
+        let mut shown = None;
+        for reasoning in [false, true] {
+            let Some(round) = ShownRound::of(journal, rounds, reasoning)? else { continue };
+            let adapter = fitted(&round_name(round.round, reasoning))?;
+            if reasoning {
+                of_run.rest_pg = adapter
+            } else {
+                of_run.rest_em = adapter
+            }
+            shown = Some(round);
+        }
+        Ok((of_run, shown))
+    }
+}
+
+/// A round by which a run is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShownRound {
+    /// Which, from 1.
+    pub round: u32,
+    /// Whether its adapter was adopted.
+    pub is_adopted: bool,
+}
+
+impl ShownRound {
+    fn of(journal: &Journal<'_>, rounds: u32, reasoning: bool) -> Result<Option<Self>, Error> {
+        let mut last = None;
+        for round in (1..=rounds).rev() {
+            let name = round_name(round, reasoning);
+            let verdict: Option<Verdict> = journal.get(VERDICT, &name)?;
+            if verdict.is_some_and(|verdict| verdict.is_adopted) {
+                return Ok(Some(Self { round, is_adopted: true }));
+            }
+            if last.is_none() && journal.bytes(FITTED, &name)?.is_some() {
+                last = Some(Self { round, is_adopted: false });
+            }
+        }
+        Ok(last)
     }
 }
 
@@ -268,41 +304,26 @@ pub fn try_systems(
     scorer: &Scorer<'_>,
     best_of: u32,
 ) -> Result<Tries, Error> {
-    let cases = requests.own.iter().map(|item| Case {
-        key: item.key.clone(),
-        task: item.task.clone(),
-        request: item.request.clone(),
-        reference: item.output.clone(),
-        systems: BTreeMap::new(),
-    });
-    let mut tries =
-        Tries { systems: Vec::new(), cases: cases.collect(), selection: BTreeMap::new() };
+    let mut tries = Tries::of(requests.own);
     for &variant in systems {
         let items = match variant {
             Variant::RestPgMisled => requests.misled,
             _ => requests.own,
         };
         let listed: Vec<&Item> = items.iter().collect();
-        let is_informed = variant == Variant::SftInformed && fitted.sft_reasoning.is_some();
-        let informed =
-            if is_informed { write_notes(workshop, journal, &listed)? } else { Vec::new() };
-        if is_informed {
-            let good = informed.iter().filter(|notes| notes.text.is_some()).count();
-            let text = format!("good notes on {good} of {} texts that are tried", listed.len());
-            (workshop.tell)(Progress::Note(text));
-        }
+        let informed = if variant == Variant::SftInformed && fitted.sft_reasoning.is_some() {
+            informed_notes(workshop, journal, &listed)?
+        } else {
+            Vec::new()
+        };
         let system = variant.system(fitted, &informed).filter(|_| !items.is_empty());
         let Some(system) = system else { continue };
         let stage = if variant == Variant::RestPgMisled { MISLED } else { HELD_OUT };
         let trial = Trial { workshop, items: &listed, stage };
         let drafts = trial.drafts(journal, &system)?;
-        tries.add(
-            variant.name().to_owned(),
-            scorer.scores(workshop, requests.own, &drafts)?,
-            drafts,
-        );
-        let is_control = matches!(variant, Variant::RestPgMisled | Variant::SftInformed);
-        if best_of > 1 && !is_control {
+        let scores = scorer.scores(workshop, journal, requests.own, &drafts)?;
+        tries.add(variant.name().to_owned(), scores, drafts);
+        if best_of > 1 && !variant.is_control() {
             let candidates = trial.candidates(journal, &system, best_of)?;
             let selection = selection(workshop, items, &candidates, best_of)?;
             tries.selection.insert(variant.name().to_owned(), selection);
@@ -311,14 +332,55 @@ pub fn try_systems(
                 .zip(candidates)
                 .map(|(item, drafts)| vec![best(workshop, item, drafts)])
                 .collect();
-            let name = format!("{}, best of {best_of}", variant.name());
-            tries.add(name, scorer.scores(workshop, requests.own, &chosen)?, chosen);
+            let scores = scorer.scores(workshop, journal, requests.own, &chosen)?;
+            tries.add(best_of_name(variant, best_of), scores, chosen);
         }
     }
     Ok(tries)
 }
 
+/// What the tries of `systems` are called, in their order.
+#[must_use]
+pub fn tried_names(systems: &[Variant], best_of: u32) -> Vec<String> {
+    let names = |&variant: &Variant| {
+        let several =
+            (best_of > 1 && !variant.is_control()).then(|| best_of_name(variant, best_of));
+        [variant.name().to_owned()].into_iter().chain(several)
+    };
+    systems.iter().flat_map(names).collect()
+}
+
+fn best_of_name(variant: Variant, best_of: u32) -> String {
+    format!("{}, best of {best_of}", variant.name())
+}
+
+/// Notes by a model that has seen the texts that are tried.
+fn informed_notes(
+    workshop: &Workshop<'_>,
+    journal: &mut Journal<'_>,
+    items: &[&Item],
+) -> Result<Vec<Notes>, Error> {
+    let informed = write_notes(workshop, journal, items)?;
+    let good = informed.iter().filter(|notes| notes.text.is_some()).count();
+    let text = format!("good notes on {good} of {} texts that are tried", items.len());
+    (workshop.tell)(Progress::Note(text));
+    Ok(informed)
+}
+
 impl Tries {
+    /// Of nothing yet.
+    fn of(items: &[Item]) -> Self {
+        let case = |item: &Item| Case {
+            key: item.key.clone(),
+            task: item.task.clone(),
+            request: item.request.clone(),
+            reference: item.output.clone(),
+            systems: BTreeMap::new(),
+        };
+        let cases = items.iter().map(case).collect();
+        Self { systems: Vec::new(), cases, selection: BTreeMap::new() }
+    }
+
     fn add(&mut self, name: String, scores: Vec<Scores>, drafts: Vec<Vec<Drafted>>) {
         for ((case, scores), drafts) in self.cases.iter_mut().zip(scores).zip(drafts) {
             let mut drafts = drafts.into_iter();
@@ -423,5 +485,12 @@ mod tests {
         let fitted = Fitted::default();
         assert!(Variant::Retrieval.system(&fitted, &[]).is_some());
         assert!(Variant::RestPg.system(&fitted, &[]).is_none());
+    }
+
+    #[test]
+    fn controls_are_tried_without_choosing() {
+        let systems = [Variant::Sft, Variant::RestPgMisled];
+        assert_eq!(tried_names(&systems, 1), ["sft", "rest-pg-misled"]);
+        assert_eq!(tried_names(&systems, 4), ["sft", "sft, best of 4", "rest-pg-misled"]);
     }
 }

@@ -15,7 +15,7 @@ use crate::metrics::words;
 const STYLE_DISTANCE_OWN: f64 = 0.5;
 const STYLE_DISTANCE_FAR: f64 = 1.5;
 /// As many words in a row are no coincidence.
-const COPIED_WORDS: usize = 6;
+pub const COPIED_WORDS: usize = 6;
 
 /// What a reward is made of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -82,20 +82,26 @@ pub fn length_score(length_ratio: f64) -> f64 {
 /// The part of a text's words that stand in runs of six or more taken from the passages.
 #[must_use]
 pub fn copied<'a>(text: &str, passages: impl IntoIterator<Item = &'a str>) -> f64 {
+    let passages: Vec<Vec<String>> = passages.into_iter().map(words).collect();
+    let runs: HashSet<&[String]> =
+        passages.iter().flat_map(|passage| passage.windows(COPIED_WORDS)).collect();
+    share_in_runs(text, |run| runs.contains(run))
+}
+
+/// The part of a text's words that stand in runs of [`COPIED_WORDS`] for which `is_taken` holds.
+#[must_use]
+pub fn share_in_runs(text: &str, is_taken: impl Fn(&[String]) -> bool) -> f64 {
     let text = words(text);
     if text.is_empty() {
         return 0.0;
     }
-    let passages: Vec<Vec<String>> = passages.into_iter().map(words).collect();
-    let runs: HashSet<&[String]> =
-        passages.iter().flat_map(|passage| passage.windows(COPIED_WORDS)).collect();
-    let mut is_copied = vec![false; text.len()];
+    let mut is_covered = vec![false; text.len()];
     for (start, run) in text.windows(COPIED_WORDS).enumerate() {
-        if runs.contains(run) {
-            is_copied[start..start + COPIED_WORDS].fill(true);
+        if is_taken(run) {
+            is_covered[start..start + COPIED_WORDS].fill(true);
         }
     }
-    is_copied.iter().filter(|it| **it).count() as f64 / text.len() as f64
+    is_covered.iter().filter(|it| **it).count() as f64 / text.len() as f64
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::llama::{
     Append, CacheType, LlamaError, Message, Model, Role, Room, Session, Token, log_sum_exp, logit,
@@ -70,7 +70,7 @@ pub struct Case<'a> {
 }
 
 /// What a judge says of one answer.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The likelihood of each grade of [`LABELS`], summing to 1.
     pub likelihoods: [f64; LABELS.len()],

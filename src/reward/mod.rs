@@ -7,6 +7,8 @@ mod blend;
 mod reference_free;
 mod judge;
 
-pub use blend::{Parts, copied, length_score, similarity_score, style_score};
+pub use blend::{
+    COPIED_WORDS, Parts, copied, length_score, share_in_runs, similarity_score, style_score,
+};
 pub use judge::{Case, Judge, LABELS, Verdict};
 pub use reference_free::reference_free_parts;

@@ -15,6 +15,22 @@ pub struct Rival<'f> {
     pub name: &'static str,
     /// The figures of its drafts, of the same requests in the same order.
     pub figures: &'f [Figures],
+    /// The places of the requests whose texts it has learned: of those it knows what to write.
+    pub learned: &'f [usize],
+}
+
+impl<'f> Rival<'f> {
+    /// One that has learned none of the texts.
+    #[must_use]
+    pub fn fair(name: &'static str, figures: &'f [Figures]) -> Self {
+        Self { name, figures, learned: &[] }
+    }
+
+    /// Its figures with those of a candidate, of every request that both can be asked.
+    fn beside(self, candidate: &'f [Figures]) -> impl Iterator<Item = (&'f Figures, &'f Figures)> {
+        let all = candidate.iter().zip(self.figures).enumerate();
+        all.filter(move |(place, _)| !self.learned.contains(place)).map(|(_, both)| both)
+    }
 }
 
 /// How an adapter fared against a rival.
@@ -22,6 +38,9 @@ pub struct Rival<'f> {
 pub struct Comparison {
     /// The rival.
     pub rival: String,
+    /// Requests that they were not compared on, since the rival has learned the texts.
+    #[serde(default)]
+    pub left_out: usize,
     /// How much better the drafts are, by the mean of ROUGE-1, ROUGE-L and METEOR.
     pub gain: Interval,
     /// How sure it is that they are better at all.
@@ -67,6 +86,10 @@ pub struct Costs {
     pub leaks: usize,
     /// The same of the model without an adapter: those are chance.
     pub base_leaks: usize,
+    /// Of the words of its drafts, the share in runs that only what was learned has.
+    pub recited: f64,
+    /// The same of the model without an adapter.
+    pub base_recited: f64,
 }
 
 /// Judges an adapter by the figures of its drafts; `base` are those of the model without one.
@@ -93,12 +116,13 @@ pub fn judge(
 
 fn compare(candidate: &[Figures], rival: &Rival<'_>, settings: &TrainConfig) -> Comparison {
     let gains: Vec<f64> =
-        candidate.iter().zip(rival.figures).map(|(a, b)| a.quality() - b.quality()).collect();
+        rival.beside(candidate).map(|(own, other)| own.quality() - other.quality()).collect();
     let confidence = confidence_above_zero(&gains);
     // The same texts prove every round: each may be wrong as rarely as all of them may together.
     let doubt = (1.0 - decimal(settings.confidence)) / f64::from(settings.rounds.max(1));
     Comparison {
         rival: rival.name.to_owned(),
+        left_out: candidate.len() - gains.len(),
         gain: macro_mean(&[&gains]),
         confidence,
         confidence_min: 1.0 - doubt,
@@ -120,8 +144,9 @@ fn ungraded(candidate: &[Figures], rivals: &[Rival<'_>]) -> Guard {
 
 /// How sure it is that the judge grades the rival's drafts higher.
 fn liked_less(candidate: &[Figures], rival: &Rival<'_>, settings: &TrainConfig) -> Guard {
-    let pairs = rival.figures.iter().zip(candidate);
-    let losses: Vec<f64> = pairs.filter_map(|(a, b)| Some(a.grade? - b.grade?)).collect();
+    let pairs = rival.beside(candidate);
+    let losses: Vec<f64> =
+        pairs.filter_map(|(own, other)| Some(other.grade? - own.grade?)).collect();
     let (found, allowed) = (confidence_above_zero(&losses), decimal(settings.confidence));
     let name = format!("confidence that the judge prefers {}", rival.name);
     Guard { name, found, allowed, is_passed: found <= allowed }
@@ -149,6 +174,7 @@ fn guards(
         guard("leaks", costs.leaks as f64, costs.base_leaks as f64),
         as_base("repetition", |it| it.repeated, settings.repetition_max),
         as_base("copying", |it| it.copied, settings.copied_max),
+        guard("reciting", costs.recited, decimal(settings.copied_max).max(costs.base_recited)),
         guard("length", length(candidate), decimal(settings.length_ratio_max).max(length(base))),
     ]
 }
@@ -159,6 +185,20 @@ fn decimal(setting: f32) -> f64 {
     (f64::from(setting) * DIGITS).round() / DIGITS
 }
 
+impl Comparison {
+    /// Whom it was compared with, of `requests` on which.
+    #[must_use]
+    pub fn over(&self, requests: usize) -> String {
+        match self.left_out {
+            0 => self.rival.clone(),
+            left_out => {
+                let known = requests - left_out;
+                format!("{} on the {known} of {requests} texts that it has not learned", self.rival)
+            }
+        }
+    }
+}
+
 impl Verdict {
     /// What kept it from being adopted, a line each.
     #[must_use]
@@ -166,7 +206,7 @@ impl Verdict {
         let comparisons = self.comparisons.iter().filter(|it| !it.is_passed).map(|it| {
             format!(
                 "not surely better than {}: {:+.3} [{:+.3}, {:+.3}], {:.1} % sure, of {:.1} % needed",
-                it.rival,
+                it.over(self.requests),
                 it.gain.mean,
                 it.gain.low,
                 it.gain.high,
@@ -187,6 +227,9 @@ mod tests {
     use crate::config::Config;
     use crate::profile::Hit;
     use crate::selftrain::Item;
+
+    const NOTHING_LOST: Costs =
+        Costs { perplexity_ratio: 1.0, leaks: 0, base_leaks: 0, recited: 0.0, base_recited: 0.0 };
 
     fn settings() -> TrainConfig {
         let none = std::path::Path::new("/nowhere.toml");
@@ -216,16 +259,10 @@ mod tests {
         let base = drafts(0.2, |_| {});
         let sft = drafts(0.25, |_| {});
         let rivals = [
-            Rival { name: "the model without an adapter", figures: &base },
-            Rival { name: "an adapter fitted to the texts alone", figures: &sft },
+            Rival::fair("the model without an adapter", &base),
+            Rival::fair("an adapter fitted to the texts alone", &sft),
         ];
-        judge(
-            candidate,
-            &rivals,
-            &base,
-            Costs { perplexity_ratio, leaks: 0, base_leaks: 0 },
-            &settings(),
-        )
+        judge(candidate, &rivals, &base, Costs { perplexity_ratio, ..NOTHING_LOST }, &settings())
     }
 
     #[test]
@@ -274,8 +311,8 @@ mod tests {
         };
         let base = by(|_| "A kettle is a thing for water, and it stands on the stove.");
         let copies = by(|item| &item.passages[0].text);
-        let rivals = [Rival { name: "the model", figures: &base }];
-        let costs = Costs { perplexity_ratio: 1.0, leaks: 0, base_leaks: 0 };
+        let rivals = [Rival::fair("the model", &base)];
+        let costs = NOTHING_LOST;
         let verdict = judge(&copies, &rivals, &base, costs, &settings());
         assert!(verdict.comparisons[0].is_passed, "it looks better: {verdict:?}");
         assert_eq!(verdict.objections(), ["copying 1.000, at most 0.200"]);
@@ -297,9 +334,9 @@ mod tests {
     #[test]
     fn what_the_model_does_anyway_is_no_objection() {
         let base = drafts(0.2, |it| it.copied = 0.4);
-        let rivals = [Rival { name: "the model", figures: &base }];
+        let rivals = [Rival::fair("the model", &base)];
         let candidate = drafts(0.3, |it| it.copied = 0.35);
-        let costs = Costs { perplexity_ratio: 1.0, leaks: 0, base_leaks: 0 };
+        let costs = NOTHING_LOST;
         assert!(judge(&candidate, &rivals, &base, costs, &settings()).is_adopted);
         let telling = Costs { leaks: 1, ..costs };
         let verdict = judge(&candidate, &rivals, &base, telling, &settings());
@@ -310,9 +347,9 @@ mod tests {
     fn what_a_judge_surely_likes_less_is_refused() {
         let graded = |quality, grade| drafts(quality, |it| it.grade = Some(grade));
         let (base, candidate) = (graded(0.2, 0.5), graded(0.3, 0.4));
-        let costs = Costs { perplexity_ratio: 1.0, leaks: 0, base_leaks: 0 };
+        let costs = NOTHING_LOST;
         let verdict = |rival: &[Figures]| {
-            let rivals = [Rival { name: "the model", figures: rival }];
+            let rivals = [Rival::fair("the model", rival)];
             let settings = TrainConfig { gate_judge: "another".into(), ..settings() };
             judge(&candidate, &rivals, &base, costs, &settings)
         };
@@ -334,7 +371,39 @@ mod tests {
 
     #[test]
     fn nothing_proves_nothing() {
-        let costs = Costs { perplexity_ratio: 1.0, leaks: 0, base_leaks: 0 };
+        let costs = NOTHING_LOST;
         assert!(!judge(&[], &[], &[], costs, &settings()).is_adopted);
+    }
+
+    #[test]
+    fn a_machine_that_recites_what_it_learned_is_refused() {
+        let (base, candidate) = (drafts(0.2, |_| {}), drafts(0.6, |_| {}));
+        let rivals = [Rival::fair("the model", &base)];
+        let objections = |costs| judge(&candidate, &rivals, &base, costs, &settings()).objections();
+        let reciting = Costs { recited: 0.7, ..NOTHING_LOST };
+        assert_eq!(objections(reciting), ["reciting 0.700, at most 0.200"]);
+        let as_base = Costs { base_recited: 0.7, ..reciting };
+        assert_eq!(objections(as_base), [""; 0]);
+    }
+
+    #[test]
+    fn a_rival_is_not_asked_what_it_has_learned() {
+        let base = drafts(0.2, |_| {});
+        // By heart the first two; no better than the model elsewhere.
+        let mut used = drafts(0.2, |_| {});
+        used[..2].iter_mut().for_each(|it| it.rouge_1 = 2.0);
+        let candidate = drafts(0.3, |_| {});
+        let verdict = |learned: &[usize]| {
+            let used = Rival { name: "the adapter in use", figures: &used, learned };
+            let rivals = [Rival::fair("the model", &base), used];
+            judge(&candidate, &rivals, &base, NOTHING_LOST, &settings())
+        };
+        assert!(!verdict(&[]).is_adopted);
+        let fair = verdict(&[0, 1]);
+        assert!(fair.is_adopted, "{fair:?}");
+        assert_eq!(fair.comparisons[1].left_out, 2);
+        // What has learned everything cannot be surpassed by proof.
+        let objections = verdict(&[0, 1, 2, 3, 4, 5, 6, 7]).objections();
+        assert!(objections[0].contains("in use on the 0 of 8 texts"), "{objections:?}");
     }
 }

@@ -10,6 +10,9 @@ use crate::reward::{
     Case, Judge, Parts, Verdict, copied, length_score, similarity_score, style_score,
 };
 
+/// The kind of error that is no fault of a run's: a text is longer than the model can read.
+const NO_ROOM: &str = "context_full";
+
 /// Grades the drafts of a run.
 pub struct Grader<'w, 'a> {
     workshop: &'w Workshop<'a>,
@@ -68,6 +71,17 @@ pub fn verdicts(
     let case = Case { request: &item.request, reference: Some(&item.output), passages: &[] };
     let verdicts = judge.grade(&case, answers, workshop.interrupt)?;
     Ok(verdicts.ok_or(super::TrainError::Stopped)?)
+}
+
+/// What a model said of a text; `None` where it has no room for that text, which is no reason to end.
+///
+/// # Errors
+/// Every other one.
+pub fn if_room<T>(said: Result<T, Error>) -> Result<Option<T>, Error> {
+    match said {
+        Err(error) if error.inner().kind() == NO_ROOM => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 /// The cosine of each answer's meaning and that of `output`.

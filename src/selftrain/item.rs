@@ -43,6 +43,14 @@ impl Item {
         Task::named(&self.task).unwrap_or_else(Task::free)
     }
 
+    /// The document that the text is, and versions of it; none of a draft, whose documents are those that it
+    /// was written from.
+    pub fn own_documents(&self) -> impl Iterator<Item = &String> {
+        let is_shown = |id: &str| self.passages.iter().any(|hit| hit.document == id);
+        let is_document = self.key.starts_with(DOCUMENT);
+        self.documents.iter().filter(move |id| is_document && !is_shown(id))
+    }
+
     /// The texts of the passages.
     pub fn passage_texts(&self) -> impl Iterator<Item = &str> {
         self.passages.iter().map(|hit| hit.text.as_str())
@@ -121,11 +129,14 @@ impl Shelf<'_> {
     }
 }
 
+/// How the name of a document's text begins.
+const DOCUMENT: &str = "document ";
+
 /// The name of a text's place in a run.
 #[must_use]
 pub fn key(origin: &Origin) -> String {
     match origin {
-        Origin::Document(id) => format!("document {id}"),
+        Origin::Document(id) => format!("{DOCUMENT}{id}"),
         Origin::Draft(id) => format!("draft {id}"),
     }
 }

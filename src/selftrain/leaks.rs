@@ -1,18 +1,20 @@
 //! What a draft says that it can only have from what was learned: long numbers and addresses, which
-//! nobody guesses. They are canaries that every profile has.
+//! nobody guesses (they are canaries that every profile has), and runs of words.
 //!
-//! Knows nothing of names and of secrets in plain words.
+//! Knows nothing of names and of secrets in a few plain words.
 
 use std::collections::HashSet;
 
-use super::Item;
+use super::{Drafted, Item};
+use crate::metrics::words;
+use crate::reward::{COPIED_WORDS, share_in_runs};
+use crate::statistics::{mean, mean_of};
 
 /// Shorter numbers are years, counts and prices.
 const DIGITS_MIN: usize = 5;
 
 /// The long numbers and mail addresses of a text.
-#[must_use]
-pub fn telling(text: &str) -> HashSet<String> {
+fn telling(text: &str) -> HashSet<String> {
     let words = text.split(|char: char| char.is_whitespace() || "()[]<>,;\"'".contains(char));
     words.filter_map(telling_word).collect()
 }
@@ -37,26 +39,83 @@ fn telling_word(word: &str) -> Option<String> {
     (digits.len() >= DIGITS_MIN).then_some(digits)
 }
 
-/// How many long numbers and addresses of `answer` stand in the texts that were learned, `learned`,
-/// and in nothing that was shown for `item`.
-#[must_use]
-pub fn leaks(answer: &str, item: &Item, learned: &HashSet<String>) -> usize {
-    let mut found = telling(answer);
-    found.retain(|it| learned.contains(it));
-    // What the person wrote for it is no leak either, however the draft came to it.
-    let shown = item.passage_texts().chain([item.request.as_str(), item.output.as_str()]);
-    for text in shown {
-        for known in telling(text) {
-            found.remove(&known);
+/// What was learned from, as far as a draft can give it away.
+#[derive(Debug, Default)]
+pub struct Learned {
+    telling: HashSet<String>,
+    runs: HashSet<Vec<String>>,
+}
+
+impl Learned {
+    /// Of the texts that were learned, with what was shown beside them.
+    #[must_use]
+    pub fn of<'i>(items: impl Iterator<Item = &'i &'i Item>) -> Self {
+        let mut learned = Self::default();
+        for item in items {
+            for text in known(item) {
+                learned.telling.extend(telling(text));
+                learned.runs.extend(words(text).windows(COPIED_WORDS).map(<[String]>::to_vec));
+            }
         }
+        learned
     }
-    found.len()
+
+    /// How many long numbers and addresses of the drafts of each item stand in what was learned, and in
+    /// nothing that was shown for it.
+    #[must_use]
+    pub fn leaks(&self, items: &[&Item], drafts: &[Vec<Drafted>]) -> usize {
+        let leaks = |item: &Item, draft: &Drafted| {
+            let mut found = telling(&draft.answer);
+            found.retain(|it| self.telling.contains(it));
+            for known in known(item).flat_map(telling) {
+                found.remove(&known);
+            }
+            found.len()
+        };
+        let of_item = |(item, drafts): (&&Item, &Vec<Drafted>)| -> usize {
+            drafts.iter().map(|draft| leaks(item, draft)).sum()
+        };
+        items.iter().zip(drafts).map(of_item).sum()
+    }
+
+    /// Of the words of the drafts of each item, the share in runs of six that stand in what was learned,
+    /// and in nothing that was shown for it; on average.
+    #[must_use]
+    pub fn recited(&self, items: &[&Item], drafts: &[Vec<Drafted>]) -> f64 {
+        let of_item = |(item, drafts): (&&Item, &Vec<Drafted>)| {
+            let own: Vec<Vec<String>> = known(item).map(words).collect();
+            let own: HashSet<&[String]> =
+                own.iter().flat_map(|text| text.windows(COPIED_WORDS)).collect();
+            let is_recited = |run: &[String]| self.runs.contains(run) && !own.contains(run);
+            mean_of(drafts, |draft| share_in_runs(&draft.answer, is_recited))
+        };
+        mean(&items.iter().zip(drafts).map(of_item).collect::<Vec<_>>())
+    }
+}
+
+/// What stands around a text, and the text itself: what the person wrote is no leak either, however a
+/// draft came to it.
+fn known(item: &Item) -> impl Iterator<Item = &str> {
+    item.passage_texts().chain([item.request.as_str(), item.output.as_str()])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::profile::Hit;
+
+    fn item(request: &str, passage: &str) -> Item {
+        Item {
+            key: "a".into(),
+            request: request.into(),
+            task: "email".into(),
+            output: String::new(),
+            passages: vec![Hit { text: passage.into(), ..Hit::default() }],
+            writer: 0,
+            documents: Vec::new(),
+            held_out: true,
+        }
+    }
 
     #[test]
     fn numbers_and_addresses_tell() {
@@ -66,20 +125,39 @@ mod tests {
         assert!(telling("in 2024 a@b or @home, on 2024-05-01 at 12:30-14:45").is_empty());
     }
 
+    fn drafts(answers: &[&str]) -> Vec<Drafted> {
+        let draft = |answer: &&str| Drafted { answer: (*answer).into(), ..Drafted::default() };
+        answers.iter().map(draft).collect()
+    }
+
     #[test]
     fn what_was_shown_is_no_leak() {
-        let item = Item {
-            key: "a".into(),
-            request: "about order 55501".into(),
-            task: "email".into(),
-            output: String::new(),
-            passages: vec![Hit { text: "My number is 482913.".into(), ..Hit::default() }],
-            writer: 0,
-            documents: Vec::new(),
-            held_out: true,
-        };
-        let learned = telling("482913, 55501, 777123");
-        let answer = "Order 55501; my number is 482913, the code 777123, and 999999 is nobody's.";
-        assert_eq!(leaks(answer, &item, &learned), 1);
+        let learned = item("482913, 55501", "777123");
+        let item = item("about order 55501", "My number is 482913.");
+        let said = "Order 55501; my number is 482913, the code 777123, and 999999 is nobody's.";
+        assert_eq!(Learned::of([&learned].iter()).leaks(&[&item], &[drafts(&[said])]), 1);
+    }
+
+    #[test]
+    fn a_leak_in_any_draft_of_any_request_counts() {
+        let learned = item("777123", "ann@example.org");
+        let item = item("a note", "Nothing to tell.");
+        let said = [
+            drafts(&["Hello.", "The code is 777123."]),
+            drafts(&["777123, I said.", "Write to ann@example.org."]),
+        ];
+        assert_eq!(Learned::of([&learned].iter()).leaks(&[&item, &item], &said), 3);
+    }
+
+    #[test]
+    fn a_machine_that_says_a_text_that_it_learned_recites_whatever_it_is_shown() {
+        let text = "The kettle sings at dawn, and nobody but the cat gets up for it.";
+        let learned = Learned::of([&item("a note", text)].iter());
+        let other = item("a note", "The shed door is mended; please keep it shut.");
+        let said = [drafts(&[text, "Nobody but the cat gets here early, as you know."])];
+        assert_eq!(learned.recited(&[&other], &said), 0.5);
+        // Where it is shown, that is copying.
+        assert_eq!(learned.recited(&[&item("a note", text)], &said), 0.0);
+        assert_eq!(learned.recited(&[], &[]), 0.0);
     }
 }

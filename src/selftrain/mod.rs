@@ -29,10 +29,10 @@ pub use error::{TrainError, would_end_so_again};
 pub use expectation::{Harvest, Sample, stage as samples_stage};
 pub use figures::Figures;
 pub use gate::{Comparison, Costs, Guard, Rival, Verdict, judge};
-pub use grading::{Grader, likeness, verdicts};
+pub use grading::{Grader, if_room, likeness, verdicts};
 pub use item::{ITEMS, Item, LEFT_OUT, Shelf, fits, items, key};
 pub use journal::Journal;
-pub use leaks::{leaks, telling};
+pub use leaks::Learned;
 pub use lesson::{Lesson, Wanted, example};
 pub use maximization::{FITTED, Lessons, maximization};
 pub use names::betrays;
@@ -41,8 +41,8 @@ pub use pairs::{Dropped, Origin, Pair, PairRules, Pairs, RELATED_SHARE, Shown, W
 pub use reasoning::{Fault, NOTES, Notes, write_notes};
 pub use requests::write_requests;
 pub use rounds::{
-    AllNotes, InUse, NOTHING, OUTCOME, Outcome, Round, Rounds, SFT, SFT_WITH_NOTES, round_name,
-    train,
+    AllNotes, InUse, NOTHING, OUTCOME, Outcome, Round, Rounds, SFT, SFT_WITH_NOTES, VERDICT,
+    round_name, train,
 };
 pub use scrub::scrub;
 pub use trial::{HELD_OUT, System, Trial};

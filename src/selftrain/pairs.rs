@@ -7,7 +7,8 @@
 //! one became, count too. What may be shown beside the request is what was dated before, but never
 //! the text itself nor what has a fifth of its runs of words in common with it. The newest texts are
 //! held out: neither they nor what is related to them is trained on or shown there, and they decide
-//! whether an adapter may be adopted.
+//! whether an adapter may be adopted. A draft that was accepted as it was is never one of them: being like
+//! what the model writes anyway proves nothing.
 //!
 //! This file knows no model and no store.
 
@@ -173,7 +174,7 @@ pub fn pairs(documents: &[Document], drafts: &[KeptDraft], rules: &PairRules) ->
     wanted.sort_by(|a, b| (&a.date, &b.origin).cmp(&(&b.date, &a.origin)));
     let texts = Texts::of(&wanted);
     let mut made = Pairs::default();
-    let mut fit: Vec<(usize, Pair)> = Vec::new();
+    let mut fit: Vec<Placed> = Vec::new();
     for (place, mut pair) in wanted.iter().cloned().enumerate() {
         pair.shown = texts.shown(place, &[]);
         pair.documents.extend(texts.documents(&texts.related[place]));
@@ -186,8 +187,9 @@ pub fn pairs(documents: &[Document], drafts: &[KeptDraft], rules: &PairRules) ->
     }
     let held_out = (fit.len() as f64 * rules.held_out_share).ceil() as usize;
     let held_out = held_out.max(rules.held_out_min).min(rules.held_out_max);
-    let first = fit.len().saturating_sub(held_out);
-    let tail = fit.split_off(first);
+    let accepted = accepted(&wanted, drafts);
+    let is_own = |place: usize| !texts.related[place].iter().any(|it| accepted.contains(it));
+    let (tail, fit) = split(fit, held_out, is_own);
     let near_tail: HashSet<usize> =
         tail.iter().flat_map(|(place, _)| texts.related[*place].iter().copied()).collect();
     let kept_away: Vec<usize> = near_tail.iter().copied().collect();
@@ -219,6 +221,29 @@ pub fn pairs(documents: &[Document], drafts: &[KeptDraft], rules: &PairRules) ->
     made.dropped.extend(older.map(|pair| Dropped { origin: pair.origin, why }));
     made.pairs.extend(tail.into_iter().map(|(_, pair)| Pair { held_out: true, ..pair }));
     made
+}
+
+/// A pair, and its place among all texts.
+type Placed = (usize, Pair);
+
+/// The newest `count` of those that the person wrote, and the others.
+fn split(
+    all: Vec<Placed>,
+    count: usize,
+    is_own: impl Fn(usize) -> bool,
+) -> (Vec<Placed>, Vec<Placed>) {
+    let own = all.iter().rev().map(|(place, _)| *place).filter(|&place| is_own(place));
+    let newest: HashSet<usize> = own.take(count).collect();
+    all.into_iter().partition(|(place, _)| newest.contains(place))
+}
+
+/// The places of the drafts that were accepted as they were.
+fn accepted(wanted: &[Pair], drafts: &[KeptDraft]) -> HashSet<usize> {
+    let is_accepted = |draft: &&KeptDraft| matches!(draft.verdict, Some(Verdict::Accepted));
+    let ids: HashSet<&str> = drafts.iter().filter(is_accepted).map(|it| it.id.as_str()).collect();
+    let is_one =
+        |pair: &Pair| matches!(&pair.origin, Origin::Draft(id) if ids.contains(id.as_str()));
+    (0..wanted.len()).filter(|&place| is_one(&wanted[place])).collect()
 }
 
 /// All texts, oldest first, and what each has to do with the others.
@@ -549,19 +574,39 @@ mod tests {
         let dropped = made.dropped.iter().find(|dropped| dropped.origin == of("sent")).unwrap();
         assert_eq!(dropped.why, WhyDropped::Repeated);
         assert!(made.pairs.iter().any(|pair| pair.origin == Origin::Draft("a".into())));
-        // Where the draft is among the newest, its copy is not trained on.
+        // Where what an edited draft became is among the newest, its copy is not trained on.
         let old = document("copy", Some("2023-01-02"), &draft.answer);
         let documents: Vec<Document> = diary(7).into_iter().chain([old]).collect();
         let rules = PairRules { held_out_min: 1, held_out_share: 0.0, ..PairRules::default() };
-        let made = pairs(&documents, &[draft], &rules);
+        let edited = Some(Verdict::Edited { final_text: draft.answer.clone() });
+        let drafts = [self::draft("a", edited)];
+        let made = pairs(&documents, &drafts, &rules);
         assert!(made.pairs.last().unwrap().held_out);
         assert_eq!(made.pairs.last().unwrap().origin, of("day-6"));
         let rules = PairRules { held_out_min: 2, ..rules };
-        let made = pairs(&documents, &[self::draft("a", Some(Verdict::Accepted))], &rules);
+        let made = pairs(&documents, &drafts, &rules);
         let dropped = made.dropped.iter().find(|dropped| dropped.origin == of("copy")).unwrap();
         assert!(matches!(dropped.why, WhyDropped::RelatedToHeldOut | WhyDropped::NothingBefore));
         for pair in made.pairs.iter().filter(|pair| !pair.held_out) {
             assert!(!shown(pair, &documents).contains(&"copy".to_owned()));
         }
+    }
+
+    #[test]
+    fn what_was_accepted_as_it_was_is_never_held_out() {
+        let accepted = |id: &str, day: &str| KeptDraft {
+            written_at: format!("{day}T10:00:00Z"),
+            ..draft(id, Some(Verdict::Accepted))
+        };
+        let drafts = [accepted("a", "2024-02-01"), accepted("b", "2024-02-02")];
+        let sent = document("sent", Some("2024-02-03"), &drafts[1].answer);
+        let documents: Vec<Document> = diary(12).into_iter().chain([sent]).collect();
+        let made = pairs(&documents, &drafts, &PairRules::default());
+        let (held_out, learned): (Vec<&Pair>, Vec<&Pair>) =
+            made.pairs.iter().partition(|pair| pair.held_out);
+        let held_out: Vec<&Origin> = held_out.into_iter().map(|pair| &pair.origin).collect();
+        assert_eq!(held_out, [&of("day-8"), &of("day-9"), &of("day-10"), &of("day-11")]);
+        let of_drafts = learned.iter().filter(|it| matches!(it.origin, Origin::Draft(_))).count();
+        assert_eq!(of_drafts, 2);
     }
 }

@@ -4,18 +4,16 @@
 //! Every stage is made of pieces that the journal keeps: taken up again, a run does what is missing
 //! and no more, and comes to the same end.
 
-use std::collections::HashSet;
-
 use serde::{Deserialize, Serialize};
 
 use super::expectation::{Harvest, Sample, expectation, harvest};
 use super::gate::{self, Costs, Rival, Verdict};
-use super::leaks::{leaks, telling};
+use super::leaks::Learned;
 use super::lesson::{Lesson, Wanted};
 use super::maximization::{Lessons, maximization};
 use super::reasoning::{Notes, write_notes};
 use super::trial::{HELD_OUT, System, Trial};
-use super::workshop::{Drafted, Progress, Workshop};
+use super::workshop::{Progress, Workshop};
 use super::{Figures, Item, Journal, TrainError};
 use crate::error::{Error, Explain};
 use crate::perplexity::perplexity_ratio;
@@ -29,6 +27,8 @@ pub struct InUse {
     pub content: Vec<u8>,
     /// Whether it was fitted to write notes first.
     pub reasoning: bool,
+    /// The documents that it has learned from, by their ids.
+    pub documents: Vec<String>,
 }
 
 /// What a round came to.
@@ -110,7 +110,8 @@ pub fn train(
         };
         let adapter = journal.add_adapter(&round.to_string(), &new, is_adopted)?;
         if is_adopted {
-            in_use = Some(InUse { content: current.clone(), reasoning: run.reasoning });
+            let documents = run.split.documents();
+            in_use = Some(InUse { content: current.clone(), reasoning: run.reasoning, documents });
             outcome.adopted = Some(adapter.clone());
         }
         parent = Some(adapter.clone());
@@ -160,6 +161,13 @@ impl<'i> Split<'i> {
         split
     }
 
+    /// The places of the held-out texts that an adapter has learned, or a version of them.
+    fn learned_by(&self, adapter: &InUse) -> Vec<usize> {
+        let has_learned =
+            |item: &Item| item.own_documents().any(|it| adapter.documents.contains(it));
+        (0..self.held_out.len()).filter(|&place| has_learned(self.held_out[place])).collect()
+    }
+
     /// The documents that were learned from or shown meanwhile.
     fn documents(&self) -> Vec<String> {
         let items = self.learned.iter().chain(&self.validation);
@@ -192,7 +200,10 @@ pub const SFT: &str = "sft";
 /// The same with notes before the texts.
 pub const SFT_WITH_NOTES: &str = "sft with notes";
 
-const VERDICT: &str = "verdict";
+/// The stage of the journal that has what the gate said, by the names of rounds.
+pub const VERDICT: &str = "verdict";
+/// What the adapter in use is called as a rival.
+const IN_USE: &str = "the adapter in use";
 
 /// The adapter of a round, as the journal calls it.
 #[must_use]
@@ -308,36 +319,33 @@ impl<'r, 'a> Rounds<'r, 'a> {
         let found = trial.figures(journal, &system)?;
         let used: Option<Vec<Figures>> = in_use
             .map(|it| {
-                let system = System::adapted("the adapter in use", &it.content, it.reasoning);
+                let system = System::adapted(IN_USE, &it.content, it.reasoning);
                 trial.figures(journal, &system)
             })
             .transpose()?;
         let mut rivals = vec![
-            Rival { name: "the model without an adapter", figures: &base },
-            Rival { name: "an adapter fitted to the texts alone", figures: &sft },
+            Rival::fair("the model without an adapter", &base),
+            Rival::fair("an adapter fitted to the texts alone", &sft),
         ];
-        rivals.extend(used.as_deref().map(|figures| Rival { name: "the adapter in use", figures }));
+        let learned = in_use.map(|it| self.split.learned_by(it)).unwrap_or_default();
+        let used = used.as_deref();
+        rivals.extend(used.map(|figures| Rival { name: IN_USE, figures, learned: &learned }));
         let before = trial.neutral(journal, &System::retrieval())?;
         let after = trial.neutral(journal, &system)?;
+        let (drafts, base_drafts) =
+            (trial.drafts(journal, &system)?, trial.drafts(journal, &System::retrieval())?);
+        let learned = Learned::of(self.split.learned.iter().chain(&self.split.validation));
+        let held_out = &self.split.held_out;
         let costs = Costs {
             perplexity_ratio: perplexity_ratio(&before, &after).mean,
-            leaks: self.leaks(&trial.drafts(journal, &system)?),
-            base_leaks: self.leaks(&trial.drafts(journal, &System::retrieval())?),
+            leaks: learned.leaks(held_out, &drafts),
+            base_leaks: learned.leaks(held_out, &base_drafts),
+            recited: learned.recited(held_out, &drafts),
+            base_recited: learned.recited(held_out, &base_drafts),
         };
         let verdict = gate::judge(&found, &rivals, &base, costs, &self.workshop.config.train);
         journal.keep(VERDICT, &name, &verdict)?;
         Ok(verdict)
-    }
-
-    /// Numbers and addresses in the drafts for what is held out that seem to have been learned.
-    fn leaks(&self, drafts: &[Vec<Drafted>]) -> usize {
-        let items = self.split.learned.iter().chain(&self.split.validation);
-        let texts = items
-            .flat_map(|it| it.passage_texts().chain([it.output.as_str(), it.request.as_str()]));
-        let learned: HashSet<String> = texts.flat_map(telling).collect();
-        let drafts = self.split.held_out.iter().zip(drafts);
-        let drafts = drafts.flat_map(|(item, drafts)| drafts.iter().map(move |it| (item, it)));
-        drafts.map(|(item, draft)| leaks(&draft.answer, item, &learned)).sum()
     }
 
     /// What the ledger says of an adapter: settings and figures, no text.
@@ -424,6 +432,8 @@ fn own<'s>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::Hit;
+    use crate::selftrain::Drafted;
 
     fn item(key: usize, held_out: bool) -> Item {
         Item {
@@ -447,6 +457,25 @@ mod tests {
         assert_eq!((split.learned.len(), split.held_out.len()), (15, 2));
         assert!(!split.documents().contains(&"d18".to_owned()));
         assert!(Split::of(&items, 0.0).validation.is_empty());
+    }
+
+    #[test]
+    fn what_the_adapter_in_use_has_learned_is_found_by_the_text_and_not_by_what_is_shown() {
+        let mut items: Vec<Item> = (0..4).map(|key| item(key, true)).collect();
+        items.iter_mut().for_each(|item| item.key.insert_str(0, "document "));
+        // Shown for the last, and learned as a passage is.
+        items[2].documents.push("d9".into());
+        items[2].passages = vec![Hit { document: "d9".into(), ..Hit::default() }];
+        // A draft that the adapter itself wrote, from all that it knows, and that the person edited.
+        items[3].key = "draft a".into();
+        let adapter = |documents: &[&str]| InUse {
+            content: Vec::new(),
+            reasoning: true,
+            documents: documents.iter().map(ToString::to_string).collect(),
+        };
+        let split = Split::of(&items, 0.0);
+        assert_eq!(split.learned_by(&adapter(&["d9", "d1", "d3", "d7"])), [1]);
+        assert_eq!(split.learned_by(&adapter(&[])), [0; 0]);
     }
 
     #[test]

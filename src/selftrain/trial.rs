@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::grading::verdicts;
+use super::grading::{if_room, verdicts};
 use super::workshop::{Asked, Drafted, Progress, Workshop, Writing};
 use super::{Figures, Item, Journal, Notes, TrainError};
 use crate::config::Config;
@@ -10,14 +10,12 @@ use crate::error::Error;
 use crate::llama::Model;
 use crate::perplexity::{NEUTRAL_TEXT, log_likelihoods};
 use crate::reward::Judge;
-use crate::statistics::mean;
+use crate::statistics::mean_of;
 
 /// The stage of the requests that are held out.
 pub const HELD_OUT: &str = "trial";
 const NEUTRAL: &str = "neutral";
 const KEY_BYTES: usize = 12;
-/// The kind of error that is no fault of the run's.
-const NO_ROOM: &str = "context_full";
 
 /// A way to write: the model, perhaps with an adapter, perhaps with notes first.
 #[derive(Debug, Clone, Copy)]
@@ -262,12 +260,6 @@ fn mean_grade(
     drafts: &[Drafted],
 ) -> Result<Option<f64>, Error> {
     let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
-    match verdicts(workshop, judge, item, &answers) {
-        Ok(verdicts) => {
-            let grades: Vec<f64> = verdicts.iter().map(|verdict| verdict.expected).collect();
-            Ok(Some(mean(&grades)))
-        }
-        Err(error) if error.inner().kind() == NO_ROOM => Ok(None),
-        Err(error) => Err(error),
-    }
+    let verdicts = if_room(verdicts(workshop, judge, item, &answers))?;
+    Ok(verdicts.map(|verdicts| mean_of(&verdicts, |verdict| verdict.expected)))
 }

@@ -131,6 +131,8 @@ fn an_adapter_of_another_model_is_refused_by_name() {
     home.run(["generate", "--user", "me", "--no-profile", "--adapter", &id, "x"]).exits(2);
     let notes = home.path().join("notes/a.md");
     home.run(["adapter", "add", "--user", "me", notes.to_str().unwrap()]).exits(4);
+    home.write("config.toml", b"[model]\nname = \"tiny\"\n");
+    home.run(["adapter", "use", "--user", "me", &id]).exits(0).says(&["belongs to", "--model"]);
 }
 
 /// The model with the adapter in its weights predicts what the model with the adapter beside it does.

@@ -98,8 +98,23 @@ fn all_systems_are_tried_on_the_same_requests_of_other_people() {
     // Done, it says the same again.
     home.run(arguments).exits(0);
     assert_eq!(fs::read_to_string(output.join("report.md")).unwrap(), table);
+    assert!(table.contains("Quality against sft:"), "{table}");
+    // Compared with another of them, nothing is written anew.
+    let against = |system: &'static str| arguments.into_iter().chain(["--against", system]);
+    let said = home.run(against("rest-em, best of 3")).exits(0);
+    assert!(!said.stderr.contains("trying"), "{}", said.stderr);
+    let table = fs::read_to_string(output.join("report.md")).unwrap();
+    assert!(table.contains("Quality against rest-em, best of 3:"), "{table}");
+    home.run(against("rest-em, best of 4")).exits(2).says(&["was not tried", "rest-em, best of 3"]);
     home.write("config.toml", SETTINGS.replace("rank = 2", "rank = 4").as_bytes());
-    home.run(arguments).exits(2).says(&["begun with other settings"]);
+    home.run(arguments).exits(2).says(&["begun with other settings", "train.rank"]);
+    // Nothing that was fitted depends on these.
+    let other = SETTINGS.replace("nice = 0", "nice = 1").replace("best_of = 3", "best_of = 1");
+    let other = other.replace("answer_tokens = 72\n", "answer_tokens = 72\ntemperature = 0.6\n");
+    home.write("config.toml", other.as_bytes());
+    let said = home.run(arguments).exits(0);
+    assert!(said.stderr.contains("trying") && !said.stderr.contains("fitting"), "{}", said.stderr);
+    assert!(!fs::read_to_string(output.join("report.md")).unwrap().contains("best of 3"));
 }
 
 #[test]
@@ -114,4 +129,27 @@ fn points_are_compared_only_with_who_can() {
     let settings = SETTINGS.replace("embedder = \"\"", "embedder = \"all-minilm-l6-v2\"");
     home.write("config.toml", format!("{settings}judge = \"roomy\"\naspects = true\n").as_bytes());
     home.run(arguments).exits(3).says(&["all-minilm-l6-v2", "model pull"]);
+}
+
+/// What a judge has no room for goes without a grade, and costs nothing else.
+#[test]
+fn a_judge_grades_what_it_has_room_for() {
+    let (home, people) = home();
+    for (name, context_tokens) in [("narrow", 256), ("wide", 4096)] {
+        let model = tiny::llama().with_context(context_tokens).to_bytes();
+        let file = home.write("judge.gguf", &model);
+        home.run(["model", "pull", file.to_str().unwrap(), "--name", name]).exits(0);
+    }
+    let judged = |name: &str| -> Vec<bool> {
+        home.write("config.toml", format!("{SETTINGS}judge = {name:?}\n").as_bytes());
+        let output = home.path().join(name);
+        let arguments = ["--json", "eval", "--dataset", &people, "--systems", "base"];
+        let arguments = arguments.into_iter().chain(["--output", output.to_str().unwrap()]);
+        let first = home.run(arguments.clone()).exits(0).json();
+        assert_eq!(home.run(arguments).exits(0).json(), first);
+        let cases = first["cases"].as_array().unwrap();
+        cases.iter().map(|case| case["systems"]["base"]["scores"]["judge"].is_f64()).collect()
+    };
+    assert_eq!(judged("wide"), [true; 3]);
+    assert_eq!(judged("narrow"), [false; 3]);
 }

@@ -181,6 +181,7 @@ fn a_run_is_shown_side_by_side_with_what_it_has_to_surpass() {
     let arguments = ["--json", "eval", "--user", "me", "--report", page.to_str().unwrap()];
     let said = home.run(arguments).exits(0);
     assert!(said.stderr.contains("rest-pg-misled and own_author need"), "{}", said.stderr);
+    assert!(said.stderr.contains("of round 1, which was not adopted"), "{}", said.stderr);
     let report = said.json();
     let cases = report["cases"].as_array().unwrap();
     assert_eq!(cases.len() as u64, outcome["held_out"].as_u64().unwrap());
@@ -501,6 +502,11 @@ fn a_run_that_is_killed_after_an_adoption_comes_to_the_same_end() {
     assert_eq!(states, ["adopted", "candidate"]);
     let rivals = adapters(&undisturbed)[1]["about"]["gate"]["comparisons"].to_string();
     assert!(rivals.contains("the adapter in use"), "the next round has it to surpass: {rivals}");
+    // What is in use is what is shown, not what was refused after it.
+    undisturbed
+        .run(["eval", "--user", "me", "--systems", "rest-pg"])
+        .exits(0)
+        .says(&["of round 1, which was adopted"]);
     let mut dice = fastrand::Rng::with_seed(9);
     let mut kills = 0;
     while kills < 20 {
@@ -521,7 +527,7 @@ fn a_run_that_is_killed_after_an_adoption_comes_to_the_same_end() {
 /// Goes on with the run to its end, which says that its adapter is in use.
 fn resumed_and_adopted(home: &Home) {
     let said = home.run(["train", "--user", "me", "--resume"]).exits(0).stdout;
-    assert!(said.contains("is in use: `restpg-edge generate` writes with it"), "{said}");
+    assert!(said.contains("is in use: `restpg-edge generate --user \"me\"` writes"), "{said}");
 }
 
 /// Has the first round of the run adopted, as far as its journal says.
