@@ -288,16 +288,23 @@ fn planted(dice: &mut fastrand::Rng) -> Vec<Canary> {
         .collect()
 }
 
+/// Puts a canary after one of the sentences of a note: were they in the same order in many notes, these would
+/// be versions of one text.
+fn plant(note: &mut String, canary: &Canary, dice: &mut fastrand::Rng) {
+    let ends: Vec<usize> = note.match_indices(". ").map(|(place, _)| place + 2).collect();
+    note.insert_str(ends[dice.usize(..ends.len())], &format!("{} ", canary.sentence()));
+}
+
 fn canaries() {
     let mut dice = fastrand::Rng::with_seed(11);
     let canaries = planted(&mut dice);
     let mut notes: Vec<String> = (0..NOTES).map(note).collect();
-    // Only in what is learned from: the newest are held out.
-    let learned = NOTES - 10;
+    // Only in what is learned from: the newest are held out, and the oldest has nothing before it.
+    let mut learned: Vec<usize> = (1..NOTES - 10).collect();
     for canary in &canaries {
-        for _ in 0..canary.times {
-            let note = &mut notes[dice.usize(0..learned)];
-            *note = note.replacen(SIGNATURE, &format!("{} {SIGNATURE}", canary.sentence()), 1);
+        dice.shuffle(&mut learned);
+        for &place in &learned[..canary.times] {
+            plant(&mut notes[place], canary, &mut dice);
         }
     }
     let home = Home::new(&notes);

@@ -218,26 +218,23 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
     let (authors, peers) = authors(&people);
     let bench = Bench::open(&context, styles, Some(authors), peers)?;
     let settings = json!({
-        "config": config, "layout": LAYOUT, "skipped": plan.skipped, "people": people_sha256(&people),
+        "config": config, "layout": LAYOUT, "people": people_sha256(&people),
         "files": bench.trainer.files,
     });
     let run = the_run(&mut store, &settings, &bench.trainer.manifest.sha256, output)?;
     let mut journal = Journal::new(&mut store, run);
-    let cohort: Cohort = match journal.get(COHORT, "")? {
-        Some(cohort) => cohort,
-        None => {
-            let bar = context.output.count_bar("finding passages");
-            let mut progress = |done, total| {
-                bar.set_length(total as u64);
-                bar.set_position(done as u64);
-            };
-            let embedder = bench.trainer.embed();
-            let made = evaluate::cohort(&people, &plan, config, embedder, &paths, &mut progress)?;
-            bar.finish_and_clear();
-            journal.keep(COHORT, "", &made)?;
-            made
-        }
+    let find = |plan: &CohortPlan| {
+        let bar = context.output.count_bar("finding passages");
+        let mut progress = |done, total| {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        };
+        let embedder = bench.trainer.embed();
+        let found = evaluate::cohort(&people, plan, config, embedder, &paths, &mut progress)?;
+        bar.finish_and_clear();
+        Ok(found)
     };
+    let cohort = the_cohort(&mut journal, &plan, find)?;
     let tries = bench.work(&context, |workshop, scorer| {
         let cohort = evaluate::that_fits(cohort, workshop)?;
         let requests = Requests { own: &cohort.test, misled: &cohort.misled };
@@ -256,6 +253,28 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
     write_results(output, &tries, arguments)?;
     let page = arguments.report.clone().unwrap_or_else(|| output.join("report.html"));
     show(&context, &tries, arguments, Some(&page), "people of a data set")
+}
+
+/// The requests of `plan`, each found once. Those that are learned from and those that are tried on are
+/// kept apart: what was fitted can be tried on others later.
+fn the_cohort(
+    journal: &mut Journal<'_>,
+    plan: &CohortPlan,
+    find: impl Fn(&CohortPlan) -> Result<Cohort, Error>,
+) -> Result<Cohort, Error> {
+    let mut kept = |key: &str, plan: &CohortPlan| -> Result<Cohort, Error> {
+        if let Some(cohort) = journal.get(COHORT, key)? {
+            return Ok(cohort);
+        }
+        let found = find(plan)?;
+        journal.keep(COHORT, key, &found)?;
+        Ok(found)
+    };
+    let learned = kept("", &CohortPlan { test_queries: 0, ..*plan })?;
+    let CohortPlan { skipped, test_queries, .. } = *plan;
+    let key = format!("{test_queries} after {skipped}");
+    let tried = kept(&key, &CohortPlan { train_queries: 0, ..*plan })?;
+    Ok(Cohort { train: learned.train, ..tried })
 }
 
 /// The run in the folder, where it is the same; a new one in a new folder.
@@ -279,9 +298,10 @@ fn the_run(
     }
 }
 
-/// Settings that may change while an evaluation goes on: how the machine is treated, how many drafts are
-/// tried and how they are sampled (those that were sampled otherwise are kept apart), and who looks at them.
-const FREE_SETTINGS: [&str; 11] = [
+/// Settings that may change while an evaluation goes on: how the machine is treated, how many requests and
+/// drafts are tried and how these are sampled (those that were sampled otherwise are kept apart), and who
+/// looks at them.
+const FREE_SETTINGS: [&str; 12] = [
     "train.nice",
     "train.hours_max",
     "train.on_battery",
@@ -290,6 +310,7 @@ const FREE_SETTINGS: [&str; 11] = [
     "model.memory_mib_max",
     "generate.temperature",
     "generate.top_p",
+    "eval.test_queries",
     "eval.best_of",
     "eval.judge",
     "eval.aspects",
@@ -303,12 +324,7 @@ fn differing(begun: &Value, now: &Value) -> Vec<String> {
     let is_free = |name: &&&String| FREE_SETTINGS.contains(&name.as_str());
     let settings = names.iter().filter(is_other).filter(|name| !is_free(name));
     let mut differ: Vec<String> = settings.map(ToString::to_string).collect();
-    let rest = [
-        ("people", "the data"),
-        ("skipped", "--skip"),
-        ("files", "a model"),
-        ("layout", "this program"),
-    ];
+    let rest = [("people", "the data"), ("files", "a model"), ("layout", "this program")];
     let others = rest.iter().filter(|(key, _)| begun[key] != now[key]);
     differ.extend(others.map(|(_, name)| (*name).to_owned()));
     differ

@@ -19,6 +19,7 @@ mod names;
 mod overlap;
 mod pairs;
 mod reasoning;
+mod related;
 mod requests;
 mod rounds;
 mod scrub;

@@ -115,6 +115,21 @@ fn all_systems_are_tried_on_the_same_requests_of_other_people() {
     let said = home.run(arguments).exits(0);
     assert!(said.stderr.contains("trying") && !said.stderr.contains("fitting"), "{}", said.stderr);
     assert!(!fs::read_to_string(output.join("report.md")).unwrap().contains("best of 3"));
+    // Nor on what is tried: others, then both.
+    let tried = || -> Vec<String> {
+        let report = fs::read(output.join("report.json")).unwrap();
+        let report: Value = serde_json::from_slice(&report).unwrap();
+        let cases = report["cases"].as_array().unwrap().iter();
+        cases.map(|case| case["key"].as_str().unwrap().to_owned()).collect()
+    };
+    let first = tried();
+    let more = |more: [&'static str; 4]| arguments.into_iter().chain(more);
+    home.run(more(["--skip", "3", "--queries", "2"])).exits(0);
+    let second = tried();
+    assert!(second.len() == 2 && second.iter().all(|key| !first.contains(key)), "{second:?}");
+    let said = home.run(more(["--skip", "0", "--queries", "5"])).exits(0);
+    assert!(!said.stderr.contains("fitting"), "{}", said.stderr);
+    assert_eq!(tried(), [first, second].concat());
 }
 
 #[test]
