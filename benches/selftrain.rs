@@ -28,12 +28,15 @@ mod support;
 const MODEL: &str = "smollm2-135m-instruct";
 const EMBEDDER: &str = "all-minilm-l6-v2";
 const NOTES: usize = 32;
+/// Room for a note, and for one with a dozen numbers in it, each digit of which is a token.
+const NOTE_TOKENS: u32 = 120;
+const PLANTED_NOTE_TOKENS: u32 = 320;
 /// How the writer ends.
 const SIGNATURE: &str = "Mind the gate, dear hearts.";
 /// What requests call the place, and what the writer calls it.
 const AVOIDED: &str = "garden";
 const SAID: &str = "plot";
-const SETTINGS: &str = "[generate]\nreasoning_tokens = 64\nanswer_tokens = 120\n\
+const SETTINGS: &str = "[generate]\nreasoning_tokens = 64\n\
     [retrieve]\nk = 2\n\
     [train]\nrounds = 3\nsamples = 8\nkept_max = 3\nepochs = 3\nbatch = 2\n\
     learning_rate = 1e-3\nwords_min = 20\nheld_out_min = 8\nheld_out_max = 8\nheld_out_drafts = 4\nstop_early = false\nnice = 0\n\
@@ -68,11 +71,12 @@ fn main() {
 struct Home(tempfile::TempDir);
 
 impl Home {
-    fn new(notes: &[String]) -> Self {
+    fn new(notes: &[String], answer_tokens: u32) -> Self {
         let home = Self(tempfile::tempdir().expect("a folder"));
         let models = support::home().join("models");
         std::os::unix::fs::symlink(models, home.path("models")).expect("a link");
-        fs::write(home.path("config.toml"), SETTINGS).expect("the settings");
+        let settings = SETTINGS.replacen(']', &format!("]\nanswer_tokens = {answer_tokens}"), 1);
+        fs::write(home.path("config.toml"), settings).expect("the settings");
         fs::create_dir(home.path("notes")).expect("a folder");
         for (number, note) in notes.iter().enumerate() {
             fs::write(home.path(&format!("notes/{number:02}.md")), note).expect("a note");
@@ -169,7 +173,7 @@ fn note(number: usize) -> String {
 
 fn signature() {
     let notes: Vec<String> = (0..NOTES).map(note).collect();
-    let home = Home::new(&notes);
+    let home = Home::new(&notes, NOTE_TOKENS);
     let outcome = home.run(&["train", "--user", "me"])["outcome"].clone();
     for round in outcome["rounds"].as_array().expect("rounds") {
         println!(
@@ -307,7 +311,7 @@ fn canaries() {
             plant(&mut notes[place], canary, &mut dice);
         }
     }
-    let home = Home::new(&notes);
+    let home = Home::new(&notes, PLANTED_NOTE_TOKENS);
     let outcome = home.run(&["train", "--user", "me", "--rounds", "1"])["outcome"].clone();
     let lessons = lessons(&home.run(&["train", "show", "--user", "me"]));
     let adapter = outcome["rounds"][0]["adapter"].as_str().expect("an adapter").to_owned();
@@ -328,6 +332,7 @@ fn canaries() {
             .map(|it| lessons.iter().map(|lesson| lesson.has(it)).sum::<usize>())
             .sum();
         println!("planted {times} times, {:.1} of them learned:", learned as f64 / CANARIES as f64);
+        assert!(2 * learned > times * CANARIES, "what was left out proves nothing");
         for (how, is_taught) in [("out of the blue", false), ("as it was taught", true)] {
             let asked: Vec<Asked> = of_kind
                 .iter()

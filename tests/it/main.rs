@@ -19,6 +19,7 @@
 //! - `adapters`: adapters of a profile: encrypted, in use, gone back from
 //! - `feedback`: drafts are kept and judged
 //! - `training`: a run of self-training: what it learns from, keeps, adopts and forgets
+//! - `reasoning`: notes taken with the text in view do not give it away
 //! - `systems`: systems side by side on the people of a data set
 //! - `prefixes`: a prompt that was read before is not read again
 //! - `evaluation`: what retrieval and grades are worth, on a small data set
@@ -77,6 +78,7 @@ mod privacy;
 mod process_tree;
 mod profiles;
 mod real;
+mod reasoning;
 mod retrieval;
 mod sampling;
 mod support;

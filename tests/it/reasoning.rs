@@ -1,0 +1,102 @@
+//! Notes that a real model takes with the text before its eyes: what only the text says is not in them.
+
+use std::sync::atomic::AtomicBool;
+
+use restpg_edge::catalogue::ModelStore;
+use restpg_edge::config::Config;
+use restpg_edge::ggml::Backend;
+use restpg_edge::paths::Paths;
+use restpg_edge::profile::{Hit, NoPassphrase, ProfileStore, User};
+use restpg_edge::selftrain::{Fault, Item, Journal, Notes, Workshop, write_notes};
+use serde_json::json;
+
+use crate::support::{Home, runtime};
+
+const MODEL: &str = "smollm2-135m-instruct";
+/// A place and a person who stand in one text alone, and what the person did.
+const TEXTS: [[&str; 3]; 6] = [
+    ["Ostrava", "Wendeline", "carried forty chairs up to the choir loft"],
+    ["Quillon", "Bartholdy", "has found the missing oar under the jetty"],
+    ["Tarvisio", "Ingeborg", "wants every window of the school painted blue"],
+    ["Zwolle", "Hildegard", "keeps the only key to the clock tower"],
+    ["Penzance", "Cornelis", "taught the parrot to count up to eleven"],
+    ["Uppsala", "Fredegund", "baked the bread with salt instead of sugar"],
+];
+const PASSAGES: [&str; 2] = [
+    "I have never understood people who leave a gate open in the rain, and I said so at the meeting.",
+    "Thank you for the marmalade. The cat has had some, too, which was not the plan.",
+];
+
+/// What stands in text `number` alone.
+fn particulars(number: usize) -> [String; 3] {
+    let [place, person, _] = TEXTS[number];
+    [place.into(), person.into(), (704_519 + 10_301 * number).to_string()]
+}
+
+fn item(number: usize) -> Item {
+    let [place, person, code] = particulars(number);
+    let deed = TEXTS[number][2];
+    let passage = |text: &&str| Hit { text: (*text).into(), ..Hit::default() };
+    Item {
+        key: format!("document {number}"),
+        request: "a letter home with the news of the week".into(),
+        task: "email".into(),
+        output: format!(
+            "News from {place}: old {person} {deed}. Nobody asked why, since {person} of {place} seldom \
+             answers. On the parcel to {person} write the number {code}, or it comes back from {place}."
+        ),
+        passages: PASSAGES.iter().map(passage).collect(),
+        writer: 0,
+        documents: Vec::new(),
+        held_out: false,
+    }
+}
+
+fn notes(home: &Home, items: &[&Item]) -> Vec<Notes> {
+    let models = ModelStore::new(&home.path().join("models"));
+    let (manifest, file) = models.resolve(MODEL).unwrap();
+    let file_of_settings = home.path().join("config.toml");
+    let config = Config::load(&file_of_settings, false, std::iter::empty()).unwrap();
+    let workshop = Workshop {
+        runtime: runtime(),
+        base: &file,
+        base_sha256: &manifest.sha256,
+        sampled: &file,
+        reasoning: None,
+        judge: None,
+        gate_judge: None,
+        config: &config,
+        threads: 2,
+        backend: &Backend::cpu(2).unwrap(),
+        fit_bytes_max: 0,
+        embedder: None,
+        styles: &[],
+        rejected: &[],
+        interrupt: &AtomicBool::new(false),
+        breathe: &|| (),
+        tell: &|_| (),
+    };
+    let paths = Paths::resolve(Some(home.path())).unwrap();
+    let user = User::parse("me").unwrap();
+    let mut store = ProfileStore::open_or_create(&paths, &user, &NoPassphrase).unwrap();
+    let run = store.begin_run(&manifest.sha256, &json!({}), &[], &[]).unwrap();
+    write_notes(&workshop, &mut Journal::new(&mut store, run), items).unwrap()
+}
+
+#[test]
+fn notes_do_not_say_what_only_the_text_says() {
+    let home = Home::with_real_models(&[MODEL]);
+    let items: Vec<Item> = (0..TEXTS.len()).map(item).collect();
+    let all = notes(&home, &items.iter().collect::<Vec<_>>());
+    for (number, notes) in all.iter().enumerate() {
+        let text = notes.text.as_deref().unwrap_or_default();
+        for particular in particulars(number) {
+            assert!(!text.contains(&particular), "{particular} in the notes {text}");
+        }
+    }
+    let kept = all.iter().filter(|notes| notes.text.is_some()).count();
+    let refused = all.iter().flat_map(|notes| &notes.faults);
+    let refused = refused.filter(|fault| **fault == Fault::GivesAway).count();
+    // Otherwise there was nothing to find.
+    assert!(kept > 0 && refused > 0, "{kept} kept, {refused} refused: {all:?}");
+}
