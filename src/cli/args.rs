@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use super::adapter_arguments::AdapterCommand;
@@ -121,16 +121,16 @@ pub(super) enum Command {
         restpg-edge feedback --user me --file sent.txt\n  \
         restpg-edge feedback --user me --draft 5c01aa9e --reject\n\n\
         The last word counts. A draft that was accepted, or the text that it became, is as good an \
-        example of your writing as there is: request and text together. What is much like a draft of \
-        no use is never learned from.")]
+        example of your writing as there is: request and text together. Of what a model drafts in \
+        training, nothing is learned that is much like a draft of no use.")]
     Feedback(FeedbackArguments),
     /// The drafts that were kept: list, show, remove
     #[command(after_help = "Examples:\n  \
         restpg-edge drafts list --user me\n  \
         restpg-edge drafts show --user me 5c01aa9e\n  \
         restpg-edge drafts remove --user me --all\n\n\
-        `generate` keeps what it writes in the profile, encrypted: those that \
-        something was said of, and as many others as [generate] drafts_kept says. A draft goes with the documents that it \
+        `generate` keeps what it gives in the profile, encrypted, unless it was stopped or wrote with \
+        --no-profile: those that something was said of, and as many others as [generate] drafts_kept says. A draft goes with the documents that it \
         was written from. What something was said of may have been learned from: removing it removes \
         the run of training too, not the adapters that came of it.")]
     Drafts {
@@ -153,7 +153,8 @@ pub(super) enum Command {
         LongLaMP's shape, and goes on where it was stopped. --retrieval \
         measures the mean log-likelihood per token that the model gives to the true output after \
         the request and the passages. --graders measures how often the judge and each metric put \
-        the true text before another of the same person, and that before another person's.")]
+        the true text before another of the same person, and that before another person's. Both need \
+        the embedding model of [retrieve] embedder.")]
     Eval(EvalArguments),
     /// Fit a LoRA adapter to examples in a file; convert adapters
     Lora {
@@ -377,7 +378,7 @@ pub(super) struct GenerateArguments {
     /// Answer at once, without reasoning about the person's style first
     #[arg(long)]
     pub(super) no_reasoning: bool,
-    /// Use none of the person's documents
+    /// Use none of the person's documents and adapters, and keep no draft
     #[arg(long)]
     pub(super) no_profile: bool,
     /// Print the prompt on stderr
@@ -405,6 +406,7 @@ fn parse_address(text: &str) -> Result<String, String> {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("measured").args(["retrieval", "graders"])))]
 pub(super) struct EvalArguments {
     /// Compare ways to choose passages
     #[arg(long)]
@@ -415,8 +417,8 @@ pub(super) struct EvalArguments {
     /// Try the systems on what is held out of this person's last training run
     #[arg(long, value_name = "U", conflicts_with_all = ["dataset", "retrieval", "graders"])]
     pub(super) user: Option<String>,
-    /// A file with a person a line; may be given several times
-    #[arg(long, required_unless_present = "user", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Files with a person a line
+    #[arg(long, num_args = 1.., required_unless_present = "user", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) dataset: Vec<PathBuf>,
     /// Folder for what comes of it, and for what goes on where it was stopped
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["user", "retrieval", "graders"])]
@@ -424,10 +426,12 @@ pub(super) struct EvalArguments {
     /// Write the report as a page, with all drafts
     #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath, conflicts_with_all = ["retrieval", "graders"])]
     pub(super) report: Option<PathBuf>,
-    /// What to compare, by names joined with commas
+    /// What to compare, by names joined with commas; with --retrieval: none, random, recency, bm25, dense,
+    /// hybrid, other-person, oracle
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = systems())]
     pub(super) systems: Vec<String>,
-    /// Show the gains over this system, also one of several drafts such as "sft, best of 4" [default: sft]
+    /// Show the gains over this system, also one of several drafts such as "sft, best of 4" [default: sft, or
+    /// where it is not tried the first]
     #[arg(long, value_name = "SYSTEM", conflicts_with_all = ["retrieval", "graders"])]
     pub(super) against: Option<String>,
     /// Queries of each task; a fixed sample, people in turn [default: 12; of systems: [eval]
@@ -442,11 +446,11 @@ pub(super) struct EvalArguments {
     /// [judge] model
     #[arg(long, value_name = "NAME", conflicts_with = "user")]
     pub(super) model: Option<String>,
-    /// Passages of each prompt [default: [retrieve] k]
-    #[arg(long, value_name = "N", conflicts_with_all = ["user", "output"], value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// With --retrieval or --graders: passages of each prompt [default: [retrieve] k]
+    #[arg(long, value_name = "N", requires = "measured", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(super) k: Option<u32>,
-    /// Longest output that is scored, in tokens; more is cut
-    #[arg(long, value_name = "N", default_value_t = 256, conflicts_with_all = ["user", "output"], value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// With --retrieval: longest output that is scored, in tokens; more is cut
+    #[arg(long, value_name = "N", default_value_t = 256, requires = "retrieval", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(super) output_tokens: u32,
 }
 

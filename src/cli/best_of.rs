@@ -95,7 +95,8 @@ impl BestOf<'_> {
         let weights = &self.context.config.reward;
         let scores: Vec<f64> = parts.iter().map(|parts| parts.blend(weights)).collect();
         // One that came to its end before one that was ended; of equal ones the first.
-        let rank = |place: usize| (!drafts[place].interrupted, scores[place]);
+        let is_whole = |draft: &Draft| !draft.interrupted && !draft.cut_off;
+        let rank = |place: usize| (is_whole(&drafts[place]), scores[place]);
         let order =
             |a: usize, b: usize| rank(a).0.cmp(&rank(b).0).then(rank(a).1.total_cmp(&rank(b).1));
         let best = (0..drafts.len()).rev().max_by(|&a, &b| order(a, b));

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::Context;
 use super::args::EvalArguments;
+use super::eval_systems::SystemsError;
 use super::interrupt::{self, INTERRUPT};
 use super::{eval_graders, eval_systems};
 use crate::catalogue::ModelStore;
@@ -47,6 +48,7 @@ pub(super) fn run(context: Context, arguments: EvalArguments) -> Result<Option<E
 
 fn measure(context: &Context, arguments: EvalArguments) -> Result<Option<Exit>, Error> {
     let config = &context.config;
+    let systems = if arguments.graders { Vec::new() } else { systems(&arguments.systems)? };
     let people = evaluate::read_people(&arguments.dataset)?;
     let judge = Some(&config.judge.model).filter(|name| arguments.graders && !name.is_empty());
     let name = arguments.model.as_ref().or(judge).unwrap_or(&config.model.name);
@@ -84,7 +86,7 @@ fn measure(context: &Context, arguments: EvalArguments) -> Result<Option<Exit>, 
         batch_tokens: config.model.batch_tokens,
         threads,
         settings: config.retrieve.clone(),
-        systems: systems(&arguments.systems),
+        systems,
     };
     let scratch = tempfile::tempdir().map_err(NoScratch)?;
     let paths = Paths::resolve(Some(scratch.path()))?;
@@ -119,11 +121,16 @@ fn measure(context: &Context, arguments: EvalArguments) -> Result<Option<Exit>, 
 }
 
 /// The systems that were named, or all of them; gains are measured from none.
-fn systems(names: &[String]) -> Vec<System> {
+fn systems(names: &[String]) -> Result<Vec<System>, SystemsError> {
+    let is_known = |name: &&String| System::ALL.iter().any(|it| it.name() == name.as_str());
+    if let Some(name) = names.iter().find(|name| !is_known(name)) {
+        let known = System::ALL.map(System::name).to_vec();
+        return Err(SystemsError::NoSystem { name: name.clone(), known });
+    }
     let is_wanted = |system: &System| {
         names.is_empty() || *system == System::None || names.iter().any(|it| it == system.name())
     };
-    System::ALL.into_iter().filter(is_wanted).collect()
+    Ok(System::ALL.into_iter().filter(is_wanted).collect())
 }
 
 /// Gains over no passages, then hybrid against each other system; a line each.

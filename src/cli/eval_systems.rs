@@ -32,19 +32,17 @@ const WORK: &str = "work";
 const COHORT: &str = "cohort";
 
 #[derive(Debug, thiserror::Error)]
-enum SystemsError {
+pub(super) enum SystemsError {
     #[error("nothing was told where the results go")]
     NoOutput,
     #[error("{} was begun with other settings or data: {}", path.display(), differ.join(", "))]
     OtherSettings { path: PathBuf, differ: Vec<String> },
     #[error("{user:?} has no training run that came so far")]
     NoRun { user: String },
-    #[error("the last run of {user:?} was made by another version of this program")]
-    OtherVersion { user: String },
     #[error("{name} is not the model any more that the run was made with")]
     OtherModel { name: String },
     #[error("{name} is no system of this comparison")]
-    NoSystem { name: String },
+    NoSystem { name: String, known: Vec<&'static str> },
     #[error("{name} was not tried, so nothing can be compared with it")]
     NotTried { name: String, tried: Vec<String> },
     #[error("none of the systems was fitted in the run")]
@@ -62,7 +60,6 @@ impl Explain for SystemsError {
             Self::OtherSettings { .. } => "other_settings",
             Self::NoRun { .. } => "no_such_run",
             Self::OtherModel { .. } => "other_models",
-            Self::OtherVersion { .. } => "other_version",
             Self::NoEmbedder { .. } => "no_embedder",
             Self::NoSystem { .. } | Self::NotTried { .. } | Self::NotFitted => "usage",
             Self::Write { .. } => "cannot_write",
@@ -76,9 +73,8 @@ impl Explain for SystemsError {
             | Self::NoSystem { .. }
             | Self::NotTried { .. }
             | Self::NotFitted => Exit::Usage,
-            Self::OtherModel { .. } | Self::OtherVersion { .. } => Exit::Failed,
+            Self::OtherModel { .. } | Self::Write { .. } => Exit::Failed,
             Self::NoRun { .. } | Self::NoEmbedder { .. } => Exit::NotFound,
-            Self::Write { .. } => Exit::Failed,
         }
     }
 
@@ -90,12 +86,10 @@ impl Explain for SystemsError {
             Self::OtherSettings { .. } => {
                 Some("Give the same ones, or another folder with --output.".into())
             }
-            Self::OtherVersion { user } => {
-                Some(format!("`restpg-edge train --user {user:?}` trains again."))
-            }
             Self::NoRun { user } => Some(format!("`restpg-edge train --user {user:?}` makes one.")),
             Self::OtherModel { .. } => Some("Train again, or pull the model that it was.".into()),
-            Self::NoSystem { .. } | Self::NotFitted => {
+            Self::NoSystem { known, .. } => Some(format!("The systems are {}.", known.join(", "))),
+            Self::NotFitted => {
                 let names = Variant::ALL.map(Variant::name).join(", ");
                 Some(format!("The systems are {names}; a run has those that it came to."))
             }
@@ -129,7 +123,8 @@ pub(super) fn run(context: Context, arguments: &EvalArguments) -> Result<Option<
 fn variants(arguments: &EvalArguments) -> Result<Vec<Variant>, SystemsError> {
     let is_known = |name: &&String| Variant::ALL.iter().any(|it| it.name() == name.as_str());
     if let Some(name) = arguments.systems.iter().find(|name| !is_known(name)) {
-        return Err(SystemsError::NoSystem { name: name.clone() });
+        let known = Variant::ALL.map(Variant::name).to_vec();
+        return Err(SystemsError::NoSystem { name: name.clone(), known });
     }
     let is_wanted = |variant: &Variant| {
         arguments.systems.is_empty() || arguments.systems.iter().any(|it| it == variant.name())
@@ -156,10 +151,8 @@ fn of_user(mut context: Context, user: &str, arguments: &EvalArguments) -> Resul
     // The drafts are kept with the run.
     let _lock = train::lock(&store)?;
     let run = store.runs()?.pop().ok_or_else(no_run)?;
-    let other_version = |_| SystemsError::OtherVersion { user: user.to_owned() };
-    let settings: Config = serde_json::from_value(run.settings).map_err(other_version)?;
-    let eval = std::mem::replace(&mut context.config, settings).eval;
-    context.config.eval = eval;
+    let settings = train::settings_of(&run, &context.config, store.user())?;
+    context.config = Config { eval: context.config.eval, ..settings };
     let mut journal = Journal::new(&mut store, run.id);
     let items: Vec<Item> = journal.get(ITEMS, "")?.ok_or_else(no_run)?;
     let begun: Begun = journal.get(BEGUN, "")?.ok_or_else(no_run)?;

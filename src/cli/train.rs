@@ -197,7 +197,7 @@ fn earlier_run(store: &mut ProfileStore, arguments: &RunArguments) -> Result<Ear
 }
 
 /// The settings that a run was begun with; how the machine is treated is as it is wanted now.
-fn settings_of(run: &Run, now: &Config, user: &User) -> Result<Config, Error> {
+pub(super) fn settings_of(run: &Run, now: &Config, user: &User) -> Result<Config, Error> {
     let settings: Result<Config, _> = serde_json::from_value(run.settings.clone());
     let mut config =
         settings.map_err(|_| RunError::OtherVersion { user: user.as_str().to_owned() })?;

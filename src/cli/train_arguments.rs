@@ -47,7 +47,7 @@ pub(super) struct RunArguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TrainCommand {
-    /// Show what a run has done so far: requests, notes, drafts with their rewards, rounds
+    /// Show what a run has done so far: requests, notes, drafts with their rewards; at its end, the rounds
     #[command(after_help = "Examples:\n  \
         restpg-edge train show --user me\n  \
         restpg-edge train show --user me --round 1\n  \

@@ -92,6 +92,7 @@ impl Trainer {
             threads => threads,
         };
         let runtime = Runtime::start()?;
+        runtime.require_memory_files()?;
         if let Some(file) = &gate_judge {
             // Hours later would be too late to find that it cannot write.
             Model::load(runtime.clone(), file)?;

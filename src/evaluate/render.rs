@@ -316,7 +316,7 @@ mod tests {
             let draft = Drafted {
                 reasoning: "- Tone: <dry>".into(),
                 answer: answer.into(),
-                cut_off: false,
+                ..Drafted::default()
             };
             Tried {
                 draft,

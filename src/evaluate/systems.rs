@@ -402,8 +402,10 @@ fn best(workshop: &Workshop<'_>, item: &Item, drafts: Vec<Drafted>) -> Drafted {
     let scores: Vec<f64> = parts.iter().map(|it| it.blend(&workshop.config.reward)).collect();
     // Of equal ones the first.
     let drafts = scores.into_iter().zip(drafts);
+    // One that came to its end before one that its bound ended.
+    let rank = |(score, draft): &(f64, Drafted)| (!draft.cut_off, *score);
     let better = |best: (f64, Drafted), next: (f64, Drafted)| {
-        if next.0 > best.0 { next } else { best }
+        if rank(&next) > rank(&best) { next } else { best }
     };
     drafts.reduce(better).map(|(_, draft)| draft).unwrap_or_default()
 }

@@ -28,6 +28,8 @@ pub(super) struct Answer {
     pub(super) text: String,
     /// Whether the bound on its tokens ended it.
     pub(super) cut_off: bool,
+    /// Whether a stop that is no end of a text did: a tag, the instruction or the reasoning again.
+    pub(super) stopped: bool,
 }
 
 /// How one attempt ended.
@@ -153,7 +155,7 @@ async fn attempt(
     };
     match first {
         Some(first) if text.is_empty() && !decoder.interrupted() => Attempt::Nothing(first),
-        _ => Attempt::Done(Answer { text, cut_off: end == End::Bound }),
+        _ => Attempt::Done(Answer { text, cut_off: end == End::Bound, stopped: end == End::Stop }),
     }
 }
 

@@ -167,6 +167,8 @@ pub struct Draft {
     pub timings: Timings,
     /// Whether the answer ended because its bound was reached.
     pub cut_off: bool,
+    /// Whether it was ended because the prompt or the reasoning came again, of which nothing is told.
+    pub stopped: bool,
     /// Whether Ctrl-C ended it.
     pub interrupted: bool,
     /// What its tokens were chosen with.
@@ -422,6 +424,7 @@ fn finished(written: Written, seed: u32, clock: Clock) -> Draft {
         usage: written.usage,
         timings,
         cut_off: written.answer.cut_off,
+        stopped: written.answer.stopped,
         interrupted: written.interrupted,
         seed,
     }

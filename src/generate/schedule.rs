@@ -328,6 +328,8 @@ impl<T> Slot<'_, T> {
         let mut line = self.line.borrow_mut();
         let line = &mut *line;
         if std::mem::take(&mut line.begins_anew) {
+            // Chance goes on, or the answer would follow the dice of the notes.
+            self.sampling.seed = next_seed(self.sampling.seed);
             self.sampler = model.sampler(&self.sampling);
         }
         for token in line.accepted.drain(..) {
@@ -367,4 +369,10 @@ impl Piece {
             n_logits: usize::from(self.is_last),
         }
     }
+}
+
+/// Where chance goes on after a draft has begun anew: neighbouring seeds stay apart, and the seed that llama.cpp
+/// takes for none is not among them.
+fn next_seed(seed: u32) -> u32 {
+    (seed ^ 0x5bd1_e995).wrapping_mul(0x9e37_79b1) >> 1
 }

@@ -104,7 +104,9 @@ impl Explain for LlamaError {
         match self {
             Self::Backend { .. } | Self::Decode { .. } => None,
             Self::Gguf(error) => error.help(),
-            Self::NoMemoryFile { .. } => Some("Write without it: --adapter none.".into()),
+            Self::NoMemoryFile { .. } => {
+                Some("Write without it: --adapter none; training needs Linux.".into())
+            }
             Self::Adapter { .. } => {
                 Some("An adapter belongs to the model that it was fitted to.".into())
             }

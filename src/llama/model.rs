@@ -43,6 +43,16 @@ impl Runtime {
             .map(|backend| Self(Arc::new(backend)))
             .map_err(|error| LlamaError::Backend { reason: error.to_string() })
     }
+
+    /// That adapters can be read from memory ([`AdapterSource::Bytes`]) here, for whoever needs it only
+    /// after hours of work.
+    ///
+    /// # Errors
+    /// [`LlamaError::NoMemoryFile`].
+    pub fn require_memory_files(&self) -> Result<(), LlamaError> {
+        let file = MemoryFile::create();
+        file.map(|_| ()).map_err(|source| LlamaError::NoMemoryFile { source })
+    }
 }
 
 /// In a build that finds its backends when it runs: those in the folder of the program, else where

@@ -8,7 +8,6 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::grading::Grader;
 use super::overlap::leaked;
@@ -138,7 +137,10 @@ fn write(
     writing: Writing,
 ) -> Result<Vec<Vec<Drafted>>, Error> {
     let settings = &workshop.config.train;
-    let seeds = items.iter().map(|item| seeds(settings, round, &item.key));
+    let seeds = items.iter().map(|item| {
+        let first = workshop.seed(&round.to_string(), &item.key);
+        (first..first + settings.samples).collect()
+    });
     let all = items.iter().zip(seeds).map(|(item, seeds)| Asked { item, notes: None, seeds });
     workshop.write(model, &all.collect::<Vec<_>>(), writing)
 }
@@ -160,13 +162,6 @@ fn graded(
     Ok(samples.collect())
 }
 
-/// A seed for each draft: other ones for each request and round.
-fn seeds(settings: &TrainConfig, round: u32, key: &str) -> Vec<u32> {
-    let hash = Sha256::digest(format!("{} {round} {key}", settings.seed).as_bytes());
-    let first = u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]) >> 1;
-    (first..first + settings.samples).collect()
-}
-
 /// Marks what is learned from.
 fn choose(samples: &mut [Sample], settings: &TrainConfig) {
     let count = samples.len().max(1);
@@ -178,9 +173,8 @@ fn choose(samples: &mut [Sample], settings: &TrainConfig) {
         let sample = &samples[place];
         let is_good = sample.reward >= f64::from(settings.reward_min)
             && sample.reward > mean
-            && !sample.draft.cut_off
-            && !sample.was_rejected
-            && !sample.draft.answer.is_empty();
+            && sample.draft.is_whole()
+            && !sample.was_rejected;
         if is_good
             && known.len() < settings.kept_max as usize
             && known.insert(sample.draft.answer.clone())
@@ -279,19 +273,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_off_is_not_learned() {
+    fn what_did_not_come_to_an_end_of_its_own_is_not_learned() {
         let mut cut = sample("a", 0.9);
         cut.draft.cut_off = true;
         assert!(chosen(vec![cut, sample("b", 0.1)], &settings()).is_empty());
-    }
-
-    #[test]
-    fn other_requests_and_rounds_have_other_seeds() {
-        let settings = settings();
-        let seeds = |round, key| seeds(&settings, round, key);
-        assert_eq!(seeds(1, "a"), seeds(1, "a"));
-        assert_ne!(seeds(1, "a"), seeds(2, "a"));
-        assert_ne!(seeds(1, "a"), seeds(1, "b"));
+        let mut stopped = sample("a", 0.9);
+        stopped.draft.stopped = true;
+        assert!(chosen(vec![stopped, sample("b", 0.1)], &settings()).is_empty());
     }
 
     #[test]

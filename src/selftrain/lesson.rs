@@ -47,14 +47,36 @@ pub fn example(
 
 fn answer(model: &Model, prompt: &Prompt, wanted: &Wanted<'_>) -> Answer {
     let mut tokens = Vec::new();
+    let mut token_weights = None;
     if let (Some(marker), Some(notes)) = (&prompt.marker, wanted.reasoning) {
         // The prompt ends with the beginning of the notes.
         tokens.extend(model.tokenize(prompt.own_notes(notes)));
+        let begins = tokens.len();
         tokens.extend(model.tokenize(marker));
+        token_weights = Some((begins, marker_weights(model, &tokens[begins..])));
     }
+    let after_marker = tokens.len();
     tokens.extend(model.tokenize(wanted.text.trim()));
     tokens.extend(model.ending());
-    Answer { tokens: ids(tokens), weight: wanted.weight, token_weights: None }
+    let token_weights = token_weights.map(|(begins, of_marker)| {
+        let of_text = tokens.len() - after_marker;
+        [vec![1.0; begins], of_marker, vec![1.0; of_text]].concat()
+    });
+    Answer { tokens: ids(tokens), weight: wanted.weight, token_weights }
+}
+
+/// How much each token of the marker counts: what ends the notes is the model's to write, the rest is
+/// written by the runtime, and nothing to learn.
+fn marker_weights(model: &Model, marker: &[Token]) -> Vec<f32> {
+    let mut piece = Vec::new();
+    let mut is_ending = true;
+    let weight = |&token: &Token| {
+        piece.clear();
+        model.append_piece(token, &mut piece);
+        is_ending &= piece.iter().all(u8::is_ascii_whitespace);
+        f32::from(u8::from(is_ending))
+    };
+    marker.iter().map(weight).collect()
 }
 
 fn ids(tokens: Vec<Token>) -> Vec<u32> {

@@ -96,7 +96,7 @@ fn write(workshop: &Workshop<'_>, model: &Model, item: &Item) -> Result<Notes, E
     let request = Request { answer_tokens: 0, ..request };
     let mut notes = Notes { text: None, tries: 0, faults: Vec::new() };
     while notes.tries < settings.reasoning_tries && notes.text.is_none() {
-        let seeds = vec![settings.seed.wrapping_add(notes.tries)];
+        let seeds = vec![workshop.seed(NOTES, &item.key).wrapping_add(notes.tries)];
         let order = Order { prompt: &prompt, notes: None, seeds };
         let drafts = workshop.sample(model, &request, &[order])?;
         let text = drafts.into_iter().flatten().next().unwrap_or_default().reasoning;

@@ -59,11 +59,15 @@ fn write(workshop: &Workshop<'_>, model: &Model, pair: &Pair) -> Result<Option<S
     let prompt = prompt(&pair.output);
     let request = request(workshop);
     for attempt in 0..settings.reasoning_tries {
-        let seeds = vec![settings.seed.wrapping_add(attempt)];
+        let seeds = vec![workshop.seed(STAGE, &key(&pair.origin)).wrapping_add(attempt)];
         let order = Order { prompt: &prompt, notes: None, seeds };
         let drafts = workshop.sample(model, &request, &[order])?;
         let written = drafts.into_iter().flatten().next().unwrap_or_default();
-        let line = written.answer.lines().next().unwrap_or_default();
+        let mut lines = written.answer.lines();
+        let line = lines.next().unwrap_or_default();
+        if written.cut_off && lines.next().is_none() {
+            continue;
+        }
         let text = format!("{OPENING} {}", line.trim());
         let gives_away = leaked(&text, &pair.output, [], RUN_WORDS);
         if text.chars().count() >= CHARS_MIN && gives_away <= f64::from(settings.leak_max) {

@@ -4,6 +4,8 @@
 //! Every stage is made of pieces that the journal keeps: taken up again, a run does what is missing
 //! and no more, and comes to the same end.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::expectation::{Harvest, Sample, expectation, harvest};
@@ -148,17 +150,18 @@ struct Split<'i> {
 impl<'i> Split<'i> {
     fn of(items: &'i [Item], validation_share: f64) -> Self {
         let (held_out, train): (Vec<&Item>, Vec<&Item>) = items.iter().partition(|it| it.held_out);
-        let mut split = Self { learned: Vec::new(), validation: Vec::new(), held_out };
-        for (place, item) in train.into_iter().enumerate() {
-            // One whenever another share of them is complete: they are spread evenly.
-            let complete = |count: usize| (count as f64 * validation_share).floor();
-            if complete(place + 1) > complete(place) {
-                split.validation.push(item);
-            } else {
-                split.learned.push(item);
-            }
-        }
-        split
+        // By kind, since kinds may take turns; of each in the order of time.
+        let mut by_task: Vec<usize> = (0..train.len()).collect();
+        by_task.sort_by(|&a, &b| train[a].task.cmp(&train[b].task));
+        // One whenever another share of them is complete: they are spread evenly.
+        let complete = |count: usize| (count as f64 * validation_share).floor();
+        let is_due = |&(place, _): &(usize, usize)| complete(place + 1) > complete(place);
+        let due: HashSet<usize> =
+            by_task.into_iter().enumerate().filter(is_due).map(|(_, item)| item).collect();
+        let (validation, learned): (Vec<usize>, Vec<usize>) =
+            (0..train.len()).partition(|place| due.contains(place));
+        let of = |places: Vec<usize>| places.into_iter().map(|place| train[place]).collect();
+        Self { learned: of(learned), validation: of(validation), held_out }
     }
 
     /// The places of the held-out texts that an adapter has learned, or a version of them.
@@ -457,6 +460,12 @@ mod tests {
         assert_eq!((split.learned.len(), split.held_out.len()), (15, 2));
         assert!(!split.documents().contains(&"d18".to_owned()));
         assert!(Split::of(&items, 0.0).validation.is_empty());
+        // Kinds that take turns, as those of a data set do.
+        let tasks = ["abstract", "email", "review", "topic"];
+        let in_turn = |key: usize| Item { task: tasks[key % 4].into(), ..item(key, false) };
+        let items: Vec<Item> = (0..32).map(in_turn).collect();
+        let found = Split::of(&items, 0.125).validation;
+        assert_eq!(found.iter().map(|item| item.task.as_str()).collect::<Vec<_>>(), tasks);
     }
 
     #[test]

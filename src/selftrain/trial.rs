@@ -246,9 +246,7 @@ impl Trial<'_, '_> {
 
     /// The same for every system.
     fn seed(&self, item: &Item) -> u32 {
-        let seed = self.workshop.config.train.seed;
-        let hash = Sha256::digest(format!("{seed} trial {}", item.key).as_bytes());
-        u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]) >> 1
+        self.workshop.seed("trial", &item.key)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{Item, TrainError};
 use crate::config::Config;
@@ -126,6 +127,17 @@ pub struct Drafted {
     pub answer: String,
     /// Whether its bound ended it.
     pub cut_off: bool,
+    /// Whether it was ended because the prompt or the notes came again.
+    #[serde(default)]
+    pub stopped: bool,
+}
+
+impl Drafted {
+    /// Whether it has come to an end of its own.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.answer.is_empty() && !self.cut_off && !self.stopped
+    }
 }
 
 impl Workshop<'_> {
@@ -163,6 +175,15 @@ impl Workshop<'_> {
     pub fn go_on(&self) -> Result<(), TrainError> {
         (self.breathe)();
         if self.interrupt.load(Ordering::Relaxed) { Err(TrainError::Stopped) } else { Ok(()) }
+    }
+
+    /// Where chance begins for what is written for `purpose` and the item with this key: elsewhere for
+    /// each, so that what is written for many items is not odd in the same way.
+    #[must_use]
+    pub fn seed(&self, purpose: &str, key: &str) -> u32 {
+        let seed = self.config.train.seed;
+        let hash = Sha256::digest(format!("{seed} {purpose} {key}").as_bytes());
+        u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]) >> 1
     }
 
     /// Says how far a stage is.
@@ -293,6 +314,7 @@ impl Workshop<'_> {
             reasoning: draft.reasoning,
             answer: draft.answer,
             cut_off: draft.cut_off,
+            stopped: draft.stopped,
         };
         let of_order = |drafts: Vec<Option<Draft>>| drafts.into_iter().flatten().map(drafted);
         Ok(written.into_iter().map(|drafts| of_order(drafts).collect()).collect())

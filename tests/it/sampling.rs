@@ -90,10 +90,11 @@ fn run(model: &Model, orders: &[Order<'_>], slots: Slots, batch_tokens: u32) -> 
 /// What of a draft does not depend on the clock.
 fn content(drafts: &[Vec<Draft>]) -> Vec<String> {
     let content = |draft: &Draft| {
-        let Draft { reasoning, answer, usage, cut_off, interrupted, seed, timings: _ } = draft;
+        let Draft { reasoning, answer, usage, cut_off, interrupted, seed, timings: _, stopped } =
+            draft;
         // What the prompt before it had in common with its own was not read again.
         let usage = Usage { cached_tokens: 0, ..*usage };
-        format!("{seed} {reasoning:?} {answer:?} {usage:?} {cut_off} {interrupted}")
+        format!("{seed} {reasoning:?} {answer:?} {usage:?} {cut_off} {stopped} {interrupted}")
     };
     drafts.iter().flatten().map(content).collect()
 }
