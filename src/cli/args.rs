@@ -450,7 +450,7 @@ pub(super) struct EvalArguments {
     #[arg(long, value_name = "N", requires = "measured", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(super) k: Option<u32>,
     /// With --retrieval: longest output that is scored, in tokens; more is cut
-    #[arg(long, value_name = "N", default_value_t = 256, requires = "retrieval", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 256, requires = "retrieval", conflicts_with = "graders", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(super) output_tokens: u32,
 }
 

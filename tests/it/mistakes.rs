@@ -31,6 +31,21 @@ fn an_empty_profile() {
 }
 
 #[test]
+fn what_a_measurement_would_not_read_is_refused() {
+    let home = Home::with_tiny_model();
+    let people = home.write("people.jsonl", b"");
+    let people = people.to_str().unwrap();
+    let eval = |arguments: &[&str]| home.run(["eval", "--dataset", people].iter().chain(arguments));
+    eval(&["--retrieval", "--systems", "sft"]).exits(2).says(&["sft is no system", "hybrid"]);
+    eval(&["--output", "results", "--systems", "hybrid"]).exits(2).says(&["rest-pg"]);
+    eval(&["--graders", "--output-tokens", "9"]).exits(2).says(&["--output-tokens"]);
+    eval(&["--output", "results", "--k", "3"]).exits(2).says(&["--retrieval|--graders"]);
+    // Several files behind one option.
+    let files = ["eval", "--retrieval", "--dataset", people, "/no/such/people.jsonl"];
+    home.run(files).exits(4).says(&["/no/such/people.jsonl"]);
+}
+
+#[test]
 fn a_mistyped_path_makes_no_profile() {
     let home = Home::new();
     home.run(["ingest", "--user", "me", "/no/such/folder"]).exits(4).says(&["/no/such/folder"]);
