@@ -87,6 +87,8 @@ struct Slot<'a, T> {
     line: Rc<RefCell<Line>>,
     sampling: Sampling,
     sampler: Sampler,
+    /// Whether the sampler has picked a token.
+    has_drawn: bool,
 }
 
 /// The prompt that is being read, or that drafts are begun of.
@@ -171,6 +173,7 @@ impl<'a, T> Schedule<'_, 'a, T> {
                 line,
                 sampling,
                 sampler: self.desk.model.sampler(&sampling),
+                has_drawn: false,
             };
             self.reader.begun += 1;
             if slot.has_ended(&mut self.results) {
@@ -328,8 +331,10 @@ impl<T> Slot<'_, T> {
         let mut line = self.line.borrow_mut();
         let line = &mut *line;
         if std::mem::take(&mut line.begins_anew) {
-            // Chance goes on, or the answer would follow the dice of the notes.
-            self.sampling.seed = next_seed(self.sampling.seed);
+            if std::mem::take(&mut self.has_drawn) {
+                // Chance goes on, or the answer would follow the dice of the notes.
+                self.sampling.seed = next_seed(self.sampling.seed);
+            }
             self.sampler = model.sampler(&self.sampling);
         }
         for token in line.accepted.drain(..) {
@@ -341,6 +346,7 @@ impl<T> Slot<'_, T> {
             Some(Banned::These(banned)) => self.sampler.sample(logits, &banned),
             Some(Banned::Nothing) | None => self.sampler.sample(logits, &nothing),
         };
+        self.has_drawn = true;
         line.token = Some(banned?);
         line.first_token.get_or_insert_with(Instant::now);
         Ok(())
