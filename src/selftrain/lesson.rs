@@ -47,21 +47,20 @@ pub fn example(
 
 fn answer(model: &Model, prompt: &Prompt, wanted: &Wanted<'_>) -> Answer {
     let mut tokens = Vec::new();
-    let mut token_weights = None;
+    let mut weights = Vec::new();
     if let (Some(marker), Some(notes)) = (&prompt.marker, wanted.reasoning) {
         // The prompt ends with the beginning of the notes.
         tokens.extend(model.tokenize(prompt.own_notes(notes)));
-        let begins = tokens.len();
-        tokens.extend(model.tokenize(marker));
-        token_weights = Some((begins, marker_weights(model, &tokens[begins..])));
+        weights.resize(tokens.len(), 1.0);
+        let marker = model.tokenize(marker);
+        weights.extend(marker_weights(model, &marker));
+        tokens.extend(marker);
     }
-    let after_marker = tokens.len();
     tokens.extend(model.tokenize(wanted.text.trim()));
     tokens.extend(model.ending());
-    let token_weights = token_weights.map(|(begins, of_marker)| {
-        let of_text = tokens.len() - after_marker;
-        [vec![1.0; begins], of_marker, vec![1.0; of_text]].concat()
-    });
+    let has_marker = !weights.is_empty();
+    weights.resize(tokens.len(), 1.0);
+    let token_weights = has_marker.then_some(weights);
     Answer { tokens: ids(tokens), weight: wanted.weight, token_weights }
 }
 
