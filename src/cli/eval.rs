@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Context;
 use super::args::EvalArguments;
-use super::eval_systems::SystemsError;
+use super::eval_systems::{SystemsError, require_known};
 use super::interrupt::{self, INTERRUPT};
 use super::{eval_graders, eval_systems};
 use crate::catalogue::ModelStore;
@@ -122,11 +122,7 @@ fn measure(context: &Context, arguments: EvalArguments) -> Result<Option<Exit>, 
 
 /// The systems that were named, or all of them; gains are measured from none.
 fn systems(names: &[String]) -> Result<Vec<System>, SystemsError> {
-    let is_known = |name: &&String| System::ALL.iter().any(|it| it.name() == name.as_str());
-    if let Some(name) = names.iter().find(|name| !is_known(name)) {
-        let known = System::ALL.map(System::name).to_vec();
-        return Err(SystemsError::NoSystem { name: name.clone(), known });
-    }
+    require_known(names, &System::ALL.map(System::name))?;
     let is_wanted = |system: &System| {
         names.is_empty() || *system == System::None || names.iter().any(|it| it == system.name())
     };

@@ -119,13 +119,17 @@ pub(super) fn run(context: Context, arguments: &EvalArguments) -> Result<Option<
     }
 }
 
+/// That what was named is among what there is to compare.
+pub(super) fn require_known(names: &[String], known: &[&'static str]) -> Result<(), SystemsError> {
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => Err(SystemsError::NoSystem { name: name.clone(), known: known.to_vec() }),
+        None => Ok(()),
+    }
+}
+
 /// The systems that were named, or all.
 fn variants(arguments: &EvalArguments) -> Result<Vec<Variant>, SystemsError> {
-    let is_known = |name: &&String| Variant::ALL.iter().any(|it| it.name() == name.as_str());
-    if let Some(name) = arguments.systems.iter().find(|name| !is_known(name)) {
-        let known = Variant::ALL.map(Variant::name).to_vec();
-        return Err(SystemsError::NoSystem { name: name.clone(), known });
-    }
+    require_known(&arguments.systems, &Variant::ALL.map(Variant::name))?;
     let is_wanted = |variant: &Variant| {
         arguments.systems.is_empty() || arguments.systems.iter().any(|it| it == variant.name())
     };

@@ -120,7 +120,7 @@ pub enum WhyDropped {
     Repeated,
     /// Enough newer ones are trained on.
     Older,
-    /// It has no title, and no request for it could be had that does not give it away.
+    /// It has no title, and no request for it could be had that is whole and does not give it away.
     NoRequest,
     /// The model has no room for it, or for its request with what is to be shown.
     NoRoom,
@@ -137,7 +137,7 @@ impl WhyDropped {
             Self::RelatedToHeldOut => "much in common with what is held out",
             Self::Repeated => "much in common with an older one",
             Self::Older => "enough newer ones",
-            Self::NoRequest => "no request for it that does not give it away",
+            Self::NoRequest => "no request for it that is whole and does not give it away",
             Self::NoRoom => "longer than the model has room for",
         }
     }

@@ -66,6 +66,7 @@ fn write(workshop: &Workshop<'_>, model: &Model, pair: &Pair) -> Result<Option<S
         let mut lines = written.answer.lines();
         let line = lines.next().unwrap_or_default();
         if written.cut_off && lines.next().is_none() {
+            // Half a line asks for something else.
             continue;
         }
         let text = format!("{OPENING} {}", line.trim());

@@ -181,9 +181,7 @@ impl Workshop<'_> {
     /// each, so that what is written for many items is not odd in the same way.
     #[must_use]
     pub fn seed(&self, purpose: &str, key: &str) -> u32 {
-        let seed = self.config.train.seed;
-        let hash = Sha256::digest(format!("{seed} {purpose} {key}").as_bytes());
-        u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]) >> 1
+        seed(self.config.train.seed, purpose, key)
     }
 
     /// Says how far a stage is.
@@ -321,6 +319,11 @@ impl Workshop<'_> {
     }
 }
 
+fn seed(seed: u32, purpose: &str, key: &str) -> u32 {
+    let hash = Sha256::digest(format!("{seed} {purpose} {key}").as_bytes());
+    u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]]) >> 1
+}
+
 /// Requests of which, with `drafts` of each, `slots` are busy and something waits for the first
 /// that is free.
 #[must_use]
@@ -341,6 +344,14 @@ fn batches(bounds: &[u32], size: usize) -> Vec<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_items_and_purposes_have_other_seeds() {
+        assert_eq!(seed(1, "notes", "a"), seed(1, "notes", "a"));
+        for other in [seed(2, "notes", "a"), seed(1, "trial", "a"), seed(1, "notes", "b")] {
+            assert_ne!(seed(1, "notes", "a"), other);
+        }
+    }
 
     #[test]
     fn a_batch_keeps_the_slots_busy_and_has_one_bound() {
