@@ -183,7 +183,8 @@ fn of_user(mut context: Context, user: &str, arguments: &EvalArguments) -> Resul
         let best_of = context.config.eval.best_of;
         evaluate::try_systems(workshop, &mut journal, requests, &variants, &fitted, scorer, best_of)
     })?;
-    show(&context, &tries, arguments, arguments.report.as_deref(), user)
+    let report = compared(&tries, arguments)?;
+    show(&context, &tries, &report, arguments.report.as_deref(), user)
 }
 
 /// Fitted on some of the people, tried on others.
@@ -246,10 +247,10 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
             eval.best_of,
         )
     })?;
-    require_tried(arguments, &tries.systems)?;
-    write_results(output, &tries, arguments)?;
+    let report = compared(&tries, arguments)?;
+    write_results(output, &tries, &report)?;
     let page = arguments.report.clone().unwrap_or_else(|| output.join("report.html"));
-    show(&context, &tries, arguments, Some(&page), "people of a data set")
+    show(&context, &tries, &report, Some(&page), "people of a data set")
 }
 
 /// The requests of `plan`, each found once. Those that are learned from and those that are tried on are
@@ -295,10 +296,11 @@ fn the_run(
     }
 }
 
-/// Settings that may change while an evaluation goes on: how the machine is treated, how many requests and
-/// drafts are tried and how these are sampled (those that were sampled otherwise are kept apart), and who
-/// looks at them.
-const FREE_SETTINGS: [&str; 12] = [
+/// Settings that may change while an evaluation goes on: how the machine is treated, how many rounds are
+/// fitted (each goes on from the one before), how many requests and drafts are tried and how these are
+/// sampled (those that were sampled otherwise are kept apart), and who looks at them.
+const FREE_SETTINGS: [&str; 13] = [
+    "train.rounds",
     "train.nice",
     "train.hours_max",
     "train.on_battery",
@@ -435,13 +437,22 @@ impl Bench {
     }
 }
 
+/// The systems beside each other, where there are some.
+fn compared(tries: &Tries, arguments: &EvalArguments) -> Result<SystemsReport, SystemsError> {
+    if tries.systems.is_empty() {
+        return Err(SystemsError::NotFitted);
+    }
+    // A run need not have fitted all that was asked for.
+    require_tried(arguments, &tries.systems)?;
+    Ok(SystemsReport::of(tries, arguments.against.as_deref()))
+}
+
 /// The tables, the figures and the drafts as files.
-fn write_results(output: &Path, tries: &Tries, arguments: &EvalArguments) -> Result<(), Error> {
-    let report = SystemsReport::of(tries, arguments.against.as_deref());
+fn write_results(output: &Path, tries: &Tries, report: &SystemsReport) -> Result<(), Error> {
     let write = |path: PathBuf, bytes: &[u8]| {
         replace(&path, bytes).map_err(|source| SystemsError::Write { path, source })
     };
-    write(output.join("report.md"), evaluate::markdown(&report).as_bytes())?;
+    write(output.join("report.md"), evaluate::markdown(report).as_bytes())?;
     let all = json!({"report": report, "cases": tries.cases});
     write(output.join("report.json"), all.to_string().as_bytes())?;
     let folder = output.join("predictions");
@@ -456,19 +467,13 @@ fn write_results(output: &Path, tries: &Tries, arguments: &EvalArguments) -> Res
 fn show(
     context: &Context,
     tries: &Tries,
-    arguments: &EvalArguments,
+    report: &SystemsReport,
     page: Option<&Path>,
     whose: &str,
 ) -> Result<(), Error> {
-    if tries.systems.is_empty() {
-        return Err(SystemsError::NotFitted.into());
-    }
-    // A run need not have fitted all that was asked for.
-    require_tried(arguments, &tries.systems)?;
-    let report = SystemsReport::of(tries, arguments.against.as_deref());
     if let Some(path) = page {
         let title = format!("How {} writes: {whose}", context.config.model.name);
-        let html = evaluate::page(&title, &report, tries);
+        let html = evaluate::page(&title, report, tries);
         replace(path, html.as_bytes())
             .map_err(|source| SystemsError::Write { path: path.to_owned(), source })?;
         context.output.note(&format!("{} has all drafts, in plain", path.display()));
@@ -476,5 +481,5 @@ fn show(
     if context.output.json {
         return context.output.object(&json!({"report": report, "cases": tries.cases}));
     }
-    context.output.line(evaluate::markdown(&report).trim_end())
+    context.output.line(evaluate::markdown(report).trim_end())
 }

@@ -21,7 +21,7 @@ use crate::lora::{
     Packed, Pass, Projection, WeightType,
 };
 use crate::profile::ProfileStore;
-use crate::selftrain::{Origin, Pair, Pairs, WhyDropped, batch_size};
+use crate::selftrain::{Origin, Pair, Pairs, WhyDropped, batch_size, drafts_of_each};
 use crate::tune::measure;
 
 /// Instructions and tags around passages and request.
@@ -172,7 +172,7 @@ fn stages(context: &Context, pairs: &Pairs) -> Result<Vec<Stage>, Error> {
     };
     let judge = other(&config.train.gate_judge)?;
     let sampling = machine.memory_bytes(&base, &sizes, config.train.samples)?;
-    let trial = machine.memory_bytes(&base, &sizes, config.train.held_out_drafts)?;
+    let trial = machine.memory_bytes(&base, &sizes, drafts_of_each(config))?;
     let (rows_per_second, fitting) = fitting(context, &machine, &base, &sizes)?;
     bar.finish_and_clear();
     let notes = notes.unwrap_or(Other { rates, memory_bytes: sampling });
@@ -365,7 +365,7 @@ impl Costs<'_> {
 
     /// Seconds to write what one system at the gate is tried by.
     fn trial_seconds(&self) -> f64 {
-        self.held_out() as f64 * self.drafts_seconds(self.config.train.held_out_drafts)
+        self.held_out() as f64 * self.drafts_seconds(drafts_of_each(self.config))
     }
 
     /// Seconds to write so many drafts of a request.
@@ -377,7 +377,7 @@ impl Costs<'_> {
 
     /// Seconds to grade them: the text and a draft of it are read for each grade.
     fn judging_seconds(&self, rates: Rates) -> f64 {
-        let grades = self.config.train.held_out_drafts as usize * self.held_out();
+        let grades = drafts_of_each(self.config) as usize * self.held_out();
         (grades * (2 * self.sizes.output + LAYOUT_TOKENS)) as f64 / rates.prefill
     }
 }

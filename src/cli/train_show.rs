@@ -7,8 +7,8 @@ use super::{Context, profile, train};
 use crate::error::{Error, Exit, Explain};
 use crate::profile::{ProfileStore, Run};
 use crate::selftrain::{
-    Dropped, ITEMS, Item, Journal, LEFT_OUT, NOTES, Notes, OUTCOME, Origin, Outcome, Round, Sample,
-    samples_stage,
+    Dropped, ITEMS, Item, Journal, LEFT_OUT, NOTES, Notes, OUTCOME, Origin, Outcome, ROUND, Round,
+    Sample, samples_stage,
 };
 
 /// How much of a text a line shows.
@@ -112,10 +112,15 @@ fn overview(
         notes.push(journal.get(NOTES, &item.key)?);
     }
     let left_out: Vec<Dropped> = journal.get(LEFT_OUT, "")?.unwrap_or_default();
+    let mut rounds: Vec<Round> = Vec::new();
+    for round in 1.. {
+        let Some(found) = journal.get(ROUND, &round.to_string())? else { break };
+        rounds.push(found);
+    }
     if output.json {
         return output.object(&json!({
             "user": user, "run": run, "requests": items, "notes": notes, "left_out": left_out,
-            "outcome": outcome,
+            "rounds": rounds, "outcome": outcome,
         }));
     }
     let state = match (run.is_done, &outcome) {
@@ -143,7 +148,7 @@ fn overview(
         };
         output.line(&format!("left out, {}: {what}", why.in_words()))?;
     }
-    outcome.iter().flat_map(|outcome| &outcome.rounds).try_for_each(|it| self::round(output, it))
+    rounds.iter().try_for_each(|it| self::round(output, it))
 }
 
 /// The first words of a text, on a line.

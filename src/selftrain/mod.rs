@@ -42,9 +42,9 @@ pub use pairs::{Dropped, Origin, Pair, PairRules, Pairs, RELATED_SHARE, Shown, W
 pub use reasoning::{Fault, NOTES, Notes, write_notes};
 pub use requests::write_requests;
 pub use rounds::{
-    AllNotes, InUse, NOTHING, OUTCOME, Outcome, Round, Rounds, SFT, SFT_WITH_NOTES, VERDICT,
+    AllNotes, InUse, NOTHING, OUTCOME, Outcome, ROUND, Round, Rounds, SFT, SFT_WITH_NOTES, VERDICT,
     round_name, train,
 };
 pub use scrub::scrub;
-pub use trial::{HELD_OUT, System, Trial};
+pub use trial::{HELD_OUT, System, Trial, drafts_of_each};
 pub use workshop::{Asked, Drafted, Progress, Workshop, Writing, batch_size};

@@ -10,6 +10,9 @@
 //! whether an adapter may be adopted. A draft that was accepted as it was is never one of them: being like
 //! what the model writes anyway proves nothing.
 //!
+//! What was shown for a draft may be held out by now: it is learned all the same, unless it has a fifth of
+//! its runs of words from there. To leave all such drafts out would leave out most.
+//!
 //! This file knows no model and no store.
 
 use std::collections::HashSet;

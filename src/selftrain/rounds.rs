@@ -117,7 +117,9 @@ pub fn train(
             outcome.adopted = Some(adapter.clone());
         }
         parent = Some(adapter.clone());
-        outcome.rounds.push(Round { round, harvest, verdict, adapter });
+        let came_to = Round { round, harvest, verdict, adapter };
+        journal.keep(ROUND, &round.to_string(), &came_to)?;
+        outcome.rounds.push(came_to);
         if !is_adopted && settings.stop_early {
             break;
         }
@@ -198,6 +200,8 @@ pub struct Rounds<'r, 'a> {
 
 /// The stage of the journal that has what a run came to.
 pub const OUTCOME: &str = "outcome";
+/// The stage of the journal that has what each round came to, by its number.
+pub const ROUND: &str = "round";
 /// The adapter that was fitted to the person's texts alone, as the journal calls it.
 pub const SFT: &str = "sft";
 /// The same with notes before the texts.

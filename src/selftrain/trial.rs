@@ -85,9 +85,15 @@ pub struct Trial<'t, 'a> {
     pub stage: &'static str,
 }
 
+/// How many drafts a system is tried by on each request: `[train] held_out_drafts`, since one alone says
+/// as much about chance as about the system; of the likeliest text one, which is the same every time.
+#[must_use]
+pub fn drafts_of_each(config: &Config) -> u32 {
+    if config.generate.temperature > 0.0 { config.train.held_out_drafts } else { 1 }
+}
+
 impl Trial<'_, '_> {
-    /// The drafts of each item, sampled as `generate` would: `[train] held_out_drafts` of each, since one
-    /// alone says as much about chance as about the system.
+    /// The drafts of each item, sampled as `generate` would: [`drafts_of_each`].
     ///
     /// # Errors
     /// [`TrainError::Stopped`], the model's or the store's.
@@ -96,10 +102,9 @@ impl Trial<'_, '_> {
         journal: &mut Journal<'_>,
         system: &System<'_>,
     ) -> Result<Vec<Vec<Drafted>>, Error> {
-        let Config { generate, train, .. } = self.workshop.config;
+        let generate = &self.workshop.config.generate;
         let writing = system.writing(generate.temperature, generate.top_p, generate.repeat_penalty);
-        // The likeliest text is the same every time.
-        let count = if generate.temperature > 0.0 { train.held_out_drafts } else { 1 };
+        let count = drafts_of_each(self.workshop.config);
         self.write(journal, system, count, writing, &format!("trying {}", system.name))
     }
 
@@ -190,7 +195,7 @@ impl Trial<'_, '_> {
         let Workshop { gate_judge: Some(file), threads, config, .. } = *self.workshop else {
             return Ok(vec![None; drafts.len()]);
         };
-        let of_each = config.train.held_out_drafts;
+        let of_each = drafts_of_each(config);
         let stage = format!("{} {of_each} graded {}", self.stage, system.key());
         let known = |item: &&Item| journal.get(&stage, &item.key);
         let mut all: Vec<Option<Option<f64>>> =

@@ -130,6 +130,12 @@ fn all_systems_are_tried_on_the_same_requests_of_other_people() {
     let said = home.run(more(["--skip", "0", "--queries", "5"])).exits(0);
     assert!(!said.stderr.contains("fitting"), "{}", said.stderr);
     assert_eq!(tried(), [first, second].concat());
+    // A round more goes on from the first.
+    home.write("config.toml", SETTINGS.replace("rounds = 1", "rounds = 2").as_bytes());
+    let said = home.run(arguments).exits(0).stderr;
+    assert!(said.contains("sampling drafts"), "{said}");
+    let known = ["fitting sft", "fitting plain round 1", "fitting round 1"];
+    assert!(!known.iter().any(|it| said.contains(it)), "{said}");
 }
 
 #[test]

@@ -109,8 +109,9 @@ fn a_run_leaves_what_it_made_and_says_why_it_is_not_used() {
     assert!(ids.as_array().unwrap().iter().all(|id| said.contains(id.as_str().unwrap())), "{said}");
     assert!(said.contains("  Note "), "{said}");
 
-    let requests = shown(&home, &[])["requests"].clone();
-    assert_eq!(requests.as_array().unwrap().len(), NOTES - 1);
+    let overview = shown(&home, &[]);
+    assert_eq!(overview["requests"].as_array().unwrap().len(), NOTES - 1);
+    assert_eq!(overview["rounds"], outcome["rounds"]);
     let drafts = shown(&home, &["--round", "1"])["requests"].clone();
     assert_eq!(drafts[0]["drafts"].as_array().unwrap().len(), 24);
     let arguments = ["train", "show", "--user", "me", "--round", "1", "--request", "1"];
@@ -444,6 +445,11 @@ fn came(home: &Home) -> Vec<(String, Value)> {
         let drafts = self::shown(home, &["--round", round])["requests"].clone();
         let pieces = drafts.as_array().unwrap().iter().enumerate();
         all.extend(pieces.map(|(at, piece)| (format!("drafts {round}.{at}"), piece.clone())));
+    }
+    for (place, round) in shown["rounds"].as_array().unwrap().iter().enumerate() {
+        let mut round = round.clone();
+        round.as_object_mut().unwrap().remove("adapter");
+        all.push((format!("round {place}"), round));
     }
     for (place, adapter) in adapters(home).iter().enumerate() {
         let mut about = adapter["about"].clone();
