@@ -4,6 +4,9 @@
 //! Knows nothing of names and of secrets in a few plain words.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use super::{Drafted, Item};
 use crate::metrics::words;
@@ -12,11 +15,26 @@ use crate::statistics::{mean, mean_of};
 
 /// Shorter numbers are years, counts and prices.
 const DIGITS_MIN: usize = 5;
+/// A number in groups of digits, of a telephone, an account or a card, has more.
+const GROUPED_DIGITS_MIN: usize = 9;
+
+static GROUPED: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\d+(?:[ -]\d+)+").unwrap_or_else(|error| unreachable!("a tested pattern: {error}"))
+});
 
 /// The long numbers and mail addresses of a text.
 fn telling(text: &str) -> HashSet<String> {
     let words = text.split(|char: char| char.is_whitespace() || "()[]<>,;\"'".contains(char));
-    words.filter_map(telling_word).collect()
+    words.filter_map(telling_word).chain(grouped(text)).collect()
+}
+
+/// The long numbers of a text that are written in groups of two digits or more on average.
+fn grouped(text: &str) -> impl Iterator<Item = String> {
+    GROUPED.find_iter(text).filter_map(|found| {
+        let groups = found.as_str().split([' ', '-']).count();
+        let digits: String = found.as_str().chars().filter(char::is_ascii_digit).collect();
+        (digits.len() >= GROUPED_DIGITS_MIN.max(2 * groups)).then_some(digits)
+    })
 }
 
 /// A word without what punctuates it, where it is a long number or an address; dates and times are
@@ -121,7 +139,10 @@ mod tests {
     fn numbers_and_addresses_tell() {
         let found =
             telling("Ring 0191-498 0000, write to (Ann@Example.org). In 2024, 12 of 40 came.");
-        assert_eq!(found, ["0191498", "ann@example.org"].map(str::to_owned).into());
+        assert_eq!(found, ["0191498", "01914980000", "ann@example.org"].map(str::to_owned).into());
+        let grouped =
+            telling("DE89 3704 0044 0532 0130 00, or 4111 1111 1111 1111 after 1 2 3 4 5 6 7 8 9");
+        assert_eq!(grouped, ["89370400440532013000", "4111111111111111"].map(str::to_owned).into());
         assert!(telling("in 2024 a@b or @home, on 2024-05-01 at 12:30-14:45").is_empty());
     }
 

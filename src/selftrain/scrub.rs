@@ -27,13 +27,15 @@ static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
         r"\b(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|sk-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{30,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)",
     )
 });
-/// What is called a password, and what follows it.
+/// What is called a password, also as a part of a name, how that is said, and what follows.
 static PASSWORD: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r#"(?i)\b(password|passwd|passphrase|passcode|pwd|pin|pin code|api[_ -]?key|secret[_ -]?key|access[_ -]?token|auth[_ -]?token)(\s+(?:is|was)\s+|\s*[:=]\s*)["'`]?([^\s"'`,;]{4,})"#,
+        r#"(?i)(?:(?:\b|_)(?:password|passwd|passphrase|passcode|pwd|pin|pin code|api[_ -]?key|secret[_ -]?(?:access[_ -]?)?key|client[_ -]?secret|access[_ -]?token|auth[_ -]?token)|_pass|_token|_secret)(["'`]?\s*[:=]\s*|\s+(?:is|was)\s+)["'`]?([^\s"'`,;]{4,})"#,
     )
 });
-static DIGITS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b\d(?:[ -]?\d){12,18}\b"));
+static DIGITS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b\d(?:[ -]?\d){12,}\b"));
+/// How many digits most cards have.
+const USUAL_CARD_DIGITS: usize = 16;
 
 fn pattern(pattern: &str) -> Regex {
     Regex::new(pattern).unwrap_or_else(|error| unreachable!("a tested pattern: {error}"))
@@ -53,13 +55,33 @@ pub fn scrub(text: &str) -> (Cow<'_, str>, usize) {
     });
     replace(&mut text, &PASSWORD, &mut found, |parts| {
         // "The password is in the drawer" tells none.
-        let secret = parts[3].trim_end_matches(['.', '!', '?', ')']);
+        let secret = parts[2].trim_end_matches(['.', '!', '?', ')']);
         let is_told =
-            parts[2].contains([':', '=']) || secret.contains(|it: char| it.is_ascii_digit());
-        is_told.then(|| format!("{}{}{HIDDEN}", &parts[1], &parts[2]))
+            parts[1].contains([':', '=']) || secret.contains(|it: char| it.is_ascii_digit());
+        is_told.then(|| format!("{}{HIDDEN}", &parts[0][..parts[0].len() - parts[2].len()]))
     });
-    replace(&mut text, &DIGITS, &mut found, |parts| is_card(&parts[0]).then(|| HIDDEN.to_owned()));
+    replace(&mut text, &DIGITS, &mut found, |parts| without_card(&parts[0]));
     (text, found)
+}
+
+/// `run`, which is groups of digits, with the card in it hidden: other numbers may stand beside it, its
+/// date or its code. `None` without a card.
+fn without_card(run: &str) -> Option<String> {
+    let mut groups: Vec<(usize, usize)> = Vec::new();
+    for group in run.split([' ', '-']) {
+        let start = groups.last().map_or(0, |(_, end)| end + 1);
+        groups.push((start, start + group.len()));
+    }
+    let first_to_last = |first: usize| groups[first..].iter().map(move |last| (first, last.1));
+    let spans = (0..groups.len()).flat_map(first_to_last);
+    let spans = spans.map(|(first, end)| (groups[first].0, end));
+    let unusual = |&(start, end): &(usize, usize)| {
+        let digits = run[start..end].bytes().filter(u8::is_ascii_digit).count();
+        digits.abs_diff(USUAL_CARD_DIGITS)
+    };
+    let (start, end) =
+        spans.filter(|&(start, end)| is_card(&run[start..end])).min_by_key(unusual)?;
+    Some(format!("{}{HIDDEN}{}", &run[..start], &run[end..]))
 }
 
 fn replace(
@@ -104,9 +126,17 @@ mod tests {
             ("Use AKIAIOSFODNN7EXAMPLE for it.", "Use […] for it."),
             ("token ghp_0123456789abcdefghijABCDEFGHIJ012345!", "token […]!"),
             ("The password: hunter2, as ever", "The password: […], as ever"),
-            ("api_key=\"abcd-efgh\" there", "api_key=[…]\" there"),
+            ("api_key=\"abcd-efgh\" there", "api_key=\"[…]\" there"),
+            ("DB_PASSWORD=hunter2 make", "DB_PASSWORD=[…] make"),
+            ("{\"password\": \"hunter2\"}", "{\"password\": \"[…]\"}"),
+            ("AWS_SECRET_ACCESS_KEY='wJalrXUtnFEMI'", "AWS_SECRET_ACCESS_KEY='[…]'"),
+            ("export GH_TOKEN=abcdefgh", "export GH_TOKEN=[…]"),
             ("my PIN is 4711.", "my PIN is […]"),
             ("Card 4111 1111 1111 1111, until May", "Card […], until May"),
+            ("Card 4111 1111 1111 1111 12/26", "Card […] 12/26"),
+            ("Card 4111-1111-1111-1111 123", "Card […] 123"),
+            ("On the 12 4111 1111 1111 1111 2026", "On the 12 […] 2026"),
+            ("Amex 3782 822463 10005", "Amex […]"),
             (
                 "-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nbye",
                 "[…]\nbye",
