@@ -199,36 +199,54 @@ pub fn pairs(documents: &[Document], drafts: &[KeptDraft], rules: &PairRules) ->
     let kept_away: Vec<usize> = near_tail.iter().copied().collect();
     made.kept_away = texts.documents(&kept_away).collect();
     made.kept_away.sort_unstable();
-    let mut trained_on: HashSet<usize> = HashSet::new();
+    let mut usable: Vec<Placed> = Vec::new();
     for (place, mut pair) in fit {
         pair.shown = texts.shown(place, &kept_away);
-        let is_repeated = texts.related[place].iter().any(|other| trained_on.contains(other));
-        let why = match () {
-            () if near_tail.contains(&place) => Some(WhyDropped::RelatedToHeldOut),
-            () if is_repeated => Some(WhyDropped::Repeated),
-            () => texts.nothing(&pair.shown),
+        let why = match near_tail.contains(&place) {
+            true => Some(WhyDropped::RelatedToHeldOut),
+            false => texts.nothing(&pair.shown),
         };
         match why {
             Some(why) => made.dropped.push(Dropped { origin: pair.origin, why }),
-            None => {
-                trained_on.insert(place);
-                made.pairs.push(pair);
-            }
+            None => usable.push((place, pair)),
         }
     }
-    let too_many = match rules.trained_max {
-        0 => 0,
-        most => made.pairs.len().saturating_sub(most),
-    };
-    let older = made.pairs.drain(..too_many);
-    let why = WhyDropped::Older;
-    made.dropped.extend(older.map(|pair| Dropped { origin: pair.origin, why }));
+    let places: Vec<usize> = usable.iter().map(|(place, _)| *place).collect();
+    let trained_on = trained_on(&places, &texts, rules.trained_max);
+    let oldest = trained_on.iter().min().copied();
+    for (place, pair) in usable {
+        let why = if Some(place) < oldest { WhyDropped::Older } else { WhyDropped::Repeated };
+        match trained_on.contains(&place) {
+            true => made.pairs.push(pair),
+            false => made.dropped.push(Dropped { origin: pair.origin, why }),
+        }
+    }
     made.pairs.extend(tail.into_iter().map(|(_, pair)| Pair { held_out: true, ..pair }));
     made
 }
 
 /// A pair, and its place among all texts.
 type Placed = (usize, Pair);
+
+/// Those of `places`, in the order of time, that are trained on: of texts that have much in common the
+/// oldest that is no older than the rest, and no more than `most` (0: however many), the newest.
+fn trained_on(places: &[usize], texts: &Texts<'_>, most: usize) -> HashSet<usize> {
+    let mut from = 0;
+    loop {
+        let (mut chosen, mut starts) = (HashSet::new(), Vec::new());
+        for (start, &place) in places.iter().enumerate().skip(from) {
+            if !texts.related[place].iter().any(|other| chosen.contains(other)) {
+                chosen.insert(place);
+                starts.push(start);
+            }
+        }
+        // What goes may have kept a newer version of itself away.
+        match starts.len().checked_sub(most) {
+            Some(too_many) if too_many > 0 && most > 0 => from = starts[too_many],
+            _ => return chosen,
+        }
+    }
+}
 
 /// The newest `count` of those that the person wrote, and the others.
 fn split(
@@ -417,6 +435,25 @@ mod tests {
         assert_eq!(made.pairs.len(), 15);
         assert_eq!(made.pairs[0].origin, of("day-26"));
         assert_eq!(made.dropped.iter().filter(|it| it.why == WhyDropped::Older).count(), 25);
+    }
+
+    #[test]
+    fn of_a_series_that_began_long_ago_a_newer_one_is_learned() {
+        let mut documents = diary(41);
+        let versions = ["day-5", "day-30", "day-32"].map(of);
+        let places = [5, 30, 32];
+        let (same, own) = (text("same", 40), |place: usize| text(&format!("v{place}x"), 10));
+        for place in places {
+            documents[place].text = format!("{same}{}", own(place));
+        }
+        let rules = PairRules { held_out_max: 5, trained_max: 10, ..PairRules::default() };
+        let made = pairs(&documents, &[], &rules);
+        let why =
+            |origin: &Origin| made.dropped.iter().find(|it| it.origin == *origin).map(|it| it.why);
+        let expected = [Some(WhyDropped::Older), None, Some(WhyDropped::Repeated)];
+        assert_eq!(versions.each_ref().map(why), expected);
+        assert!(made.pairs.iter().any(|pair| pair.origin == versions[1]));
+        assert_eq!(made.pairs.len(), 15);
     }
 
     #[test]
