@@ -13,7 +13,6 @@ use crate::ggml::Backend;
 use crate::gguf::{self, ModelFile};
 use crate::llama::{
     self, CacheType, Device, DeviceKind, MemoryEstimate, Room, Runtime, devices, gpu_layers,
-    physical_cores,
 };
 use crate::lora::missing_operations;
 
@@ -57,10 +56,7 @@ pub(super) fn run(context: &Context) -> Result<Option<Exit>, Error> {
     let config = &context.config;
     let store = ModelStore::new(&context.paths.models);
     let runtime = Runtime::start()?;
-    let threads = match config.model.threads {
-        0 => physical_cores(),
-        threads => threads,
-    };
+    let threads = llama::threads(config.model.threads);
     let presence = |name: &str| Presence { name: name.into(), pulled: store.resolve(name).is_ok() };
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),

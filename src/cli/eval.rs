@@ -11,7 +11,7 @@ use crate::catalogue::ModelStore;
 use crate::embedding::NamedEmbedder;
 use crate::error::{Error, Exit, Explain};
 use crate::evaluate::{self, Plan, Report, System};
-use crate::llama::{Model, Runtime, physical_cores};
+use crate::llama::{self, Model, Runtime};
 use crate::paths::Paths;
 use crate::reward::Judge;
 use crate::statistics::Interval;
@@ -53,10 +53,7 @@ fn measure(context: &Context, arguments: EvalArguments) -> Result<Option<Exit>, 
     let judge = Some(&config.judge.model).filter(|name| arguments.graders && !name.is_empty());
     let name = arguments.model.as_ref().or(judge).unwrap_or(&config.model.name);
     let (manifest, file) = ModelStore::new(&context.paths.models).resolve(name)?;
-    let threads = match config.model.threads {
-        0 => physical_cores(),
-        threads => threads,
-    };
+    let threads = llama::threads(config.model.threads);
     let runtime = Runtime::start()?;
     let embedder = NamedEmbedder::load(
         runtime.clone(),

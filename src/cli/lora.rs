@@ -15,7 +15,7 @@ use crate::catalogue::{Manifest, ModelStore};
 use crate::error::{Error, Exit};
 use crate::ggml::Backend;
 use crate::gguf::{self, CheckedModel, ModelFile};
-use crate::llama::{Model, Runtime, devices, physical_cores};
+use crate::llama::{self, Model, Runtime, devices};
 use crate::lora::{
     self, Adapter, Checkpoint, Data, Design, Event, Example, Exported, FitConfig, FitMemory,
     LoraError, Network, Origin, Packed, Pauses, WeightType,
@@ -57,10 +57,7 @@ fn fit(context: &Context, arguments: &FitArguments) -> Result<Option<Exit>, Erro
     let checked = gguf::check(&base.file)?;
     let design = Design::read(&checked)?;
     let (examples, held_out) = read(context, arguments, &base.path)?;
-    let threads = match context.config.model.threads {
-        0 => physical_cores(),
-        threads => threads,
-    };
+    let threads = llama::threads(context.config.model.threads);
     let backend = backend(arguments.device.as_deref(), threads, &Runtime::start()?)?;
     let kind = arguments.weights.unwrap_or_else(|| WeightType::for_backend(&backend));
     let origin = Origin {

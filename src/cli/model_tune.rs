@@ -11,7 +11,7 @@ use super::interrupt::INTERRUPT;
 use super::output::megabytes;
 use crate::catalogue::{Kept, ModelStore, TunedRow, Tuning, Use};
 use crate::error::{Error, Exit};
-use crate::llama::{self, Runtime, physical_cores};
+use crate::llama::{self, Runtime};
 use crate::tune::{self, Found, Plan, Progress, gain};
 
 pub(super) fn run(
@@ -34,7 +34,7 @@ pub(super) fn run(
     let plan = Plan {
         source: &file,
         folder: workshop.folder(),
-        threads: if model.threads == 0 { physical_cores() } else { model.threads },
+        threads: llama::threads(model.threads),
         batch_tokens: model.batch_tokens,
         rounds: arguments.rounds as usize,
         perplexity_ratio_max: 1.0 + f64::from(arguments.max_loss),

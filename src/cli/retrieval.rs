@@ -6,7 +6,7 @@ use crate::catalogue::{CatalogueError, ModelStore};
 use crate::config::RetrieveConfig;
 use crate::embedding::NamedEmbedder;
 use crate::error::Error;
-use crate::llama::{Runtime, physical_cores};
+use crate::llama::{self, Runtime};
 use crate::profile::{IndexState, ProfileError, ProfileStore, Vectors};
 use crate::retrieve::{self, Embed, Found, Query};
 
@@ -120,10 +120,7 @@ fn load(context: &Context, runtime: &mut Option<Runtime>) -> Result<NamedEmbedde
     };
     *runtime = Some(started.clone());
     let config = &context.config;
-    let threads = match config.model.threads {
-        0 => physical_cores(),
-        threads => threads,
-    };
+    let threads = llama::threads(config.model.threads);
     let name = &config.retrieve.embedder;
     NamedEmbedder::load(started, &context.paths.models, name, config.model.batch_tokens, threads)
 }

@@ -15,13 +15,15 @@ use crate::catalogue::{ModelStore, Rates, Use};
 use crate::config::Config;
 use crate::error::{Error, Exit};
 use crate::gguf::{self, ModelFile};
-use crate::llama::{self, CacheType, MemoryEstimate, Model, Room, Runtime, physical_cores};
+use crate::llama::{self, CacheType, MemoryEstimate, Model, Room, Runtime};
 use crate::lora::{
-    Adapter, AdapterConfig, Answer, Design, Example, FitMemory, LoraError, Network, Normalizer,
-    Packed, Pass, Projection, WeightType,
+    Adapter, Answer, Design, Example, FitMemory, LoraError, Network, Normalizer, Packed, Pass,
+    WeightType,
 };
 use crate::profile::ProfileStore;
-use crate::selftrain::{Origin, Pair, Pairs, WhyDropped, batch_size, drafts_of_each};
+use crate::selftrain::{
+    Origin, Pair, Pairs, WhyDropped, adapter_config, batch_size, drafts_of_each,
+};
 use crate::tune::measure;
 
 /// Instructions and tags around passages and request.
@@ -151,10 +153,7 @@ fn stages(context: &Context, pairs: &Pairs) -> Result<Vec<Stage>, Error> {
     require_impartial(&models, config, &config.train.gate_judge)?;
     let (_, base) = models.resolve(&config.model.name)?;
     let sampled = models.resolve_for(&config.model.name, Use::Sample, llama::VERSION)?;
-    let threads = match config.model.threads {
-        0 => physical_cores(),
-        threads => threads,
-    };
+    let threads = llama::threads(config.model.threads);
     let machine = Machine { config, runtime: Runtime::start()?, threads };
     let model = Model::load(machine.runtime.clone(), &sampled.file)?;
     let sizes = Sizes::of(config, &model, pairs);
@@ -232,13 +231,7 @@ fn fitting(
     let backend = lora::backend(None, machine.threads, &machine.runtime)?;
     let weights = WeightType::for_backend(&backend);
     let design = Design::read(&checked)?;
-    let config = AdapterConfig {
-        rank: train.rank as usize,
-        alpha: train.alpha,
-        rank_stabilized: false,
-        projections: Projection::ALL.to_vec(),
-    };
-    let form = Adapter::zero(config, &design);
+    let form = Adapter::zero(adapter_config(train), &design);
     let learned_at_once = train.kept_max as usize + 1;
     let rows = (sizes.prompt + learned_at_once * (sizes.notes + sizes.output)).max(2048);
     let memory =

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::embedding::NamedEmbedder;
 use crate::error::{Error, Exit, Explain};
 use crate::ggml::Backend;
-use crate::llama::{self, Model, Runtime, physical_cores};
+use crate::llama::{self, Model, Runtime};
 use crate::metrics::StyleProfile;
 use crate::retrieve::Embed;
 use crate::selftrain::{Progress, Workshop};
@@ -87,10 +87,7 @@ impl Trainer {
         };
         require_impartial(&models, config, &config.train.gate_judge)?;
         let gate_judge = file_of("judge at the gate", &config.train.gate_judge)?;
-        let threads = match config.model.threads {
-            0 => physical_cores(),
-            threads => threads,
-        };
+        let threads = llama::threads(config.model.threads);
         let runtime = Runtime::start()?;
         runtime.require_memory_files()?;
         if let Some(file) = &gate_judge {

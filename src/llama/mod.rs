@@ -25,7 +25,7 @@ pub use embedder::Embedder;
 pub use error::LlamaError;
 pub use llama_cpp_2::token::LlamaToken as Token;
 pub use memory::{MemoryEstimate, cache_bytes};
-pub use model::{AdapterSource, Model, Runtime, gpu_layers, physical_cores};
+pub use model::{AdapterSource, Model, Runtime, gpu_layers, physical_cores, threads};
 pub use sampler::{Sampler, Sampling};
 pub use session::{Append, CacheType, Room, Session, log_sum_exp, logit};
 

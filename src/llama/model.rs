@@ -83,6 +83,12 @@ pub fn physical_cores() -> u32 {
     u32::try_from(cores).unwrap_or(1)
 }
 
+/// The threads that compute, by the setting: 0 is one on each physical core.
+#[must_use]
+pub fn threads(setting: u32) -> u32 {
+    if setting == 0 { physical_cores() } else { setting }
+}
+
 /// The layers of a model that go to GPUs: those that fit what is free of their memory, together with
 /// the cache of a long context.
 #[must_use]

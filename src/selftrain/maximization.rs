@@ -7,6 +7,7 @@
 use super::journal::Journal;
 use super::lesson::{Lesson, example};
 use super::workshop::{Progress, Workshop};
+use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::gguf::{self, ModelFile};
 use crate::lora::{
@@ -133,18 +134,24 @@ fn keep(journal: &mut Journal<'_>, name: &str, run: &Checkpoint) -> Result<(), L
     journal.keep_bytes(CHECKPOINT, name, &bytes).map_err(not_kept)
 }
 
+/// What the adapters of a run are like.
+#[must_use]
+pub fn adapter_config(settings: &TrainConfig) -> AdapterConfig {
+    AdapterConfig {
+        rank: settings.rank as usize,
+        alpha: settings.alpha,
+        rank_stabilized: false,
+        projections: Projection::ALL.to_vec(),
+    }
+}
+
 fn config(workshop: &Workshop<'_>, examples: usize, weights: WeightType) -> FitConfig {
     let settings = &workshop.config.train;
     let batch_examples = (settings.batch as usize).min(examples.max(1));
     let per_epoch = examples.div_ceil(batch_examples).max(1) as u64;
     let steps = per_epoch * u64::from(settings.epochs);
     FitConfig {
-        adapter: AdapterConfig {
-            rank: settings.rank as usize,
-            alpha: settings.alpha,
-            rank_stabilized: false,
-            projections: Projection::ALL.to_vec(),
-        },
+        adapter: adapter_config(settings),
         optimizer: OptimizerConfig {
             learning_rate: f64::from(settings.learning_rate),
             warmup_steps: (steps as f64 * WARMUP_SHARE).ceil() as u64,

@@ -35,7 +35,7 @@ pub use item::{ITEMS, Item, LEFT_OUT, Shelf, fits, items, key};
 pub use journal::Journal;
 pub use leaks::Learned;
 pub use lesson::{Lesson, Wanted, example};
-pub use maximization::{FITTED, Lessons, maximization};
+pub use maximization::{FITTED, Lessons, adapter_config, maximization};
 pub use names::betrays;
 pub use overlap::{Overlaps, leaked};
 pub use pairs::{Dropped, Origin, Pair, PairRules, Pairs, RELATED_SHARE, Shown, WhyDropped, pairs};
