@@ -1,15 +1,15 @@
 //! People of a data set as those whom a model learns from and others whom it is tried on.
 //!
-//! Of each task one person in three, by a hash of their names, is only tried on: what was learned
-//! from a person says little of how well others are written for.
+//! Of each task one person in three, by a hash of their names, is only tried on, in whatever task: what
+//! was learned from a person says little of how well others are written for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Person;
-use super::dataset::sample;
+use super::dataset::{next_other, sample};
 use super::profiles::{Profile, Profiles};
 use crate::config::Config;
 use crate::error::Error;
@@ -41,7 +41,8 @@ pub struct Cohort {
     pub train: Vec<Item>,
     /// Tried on.
     pub test: Vec<Item>,
-    /// The same with passages of another person of the task.
+    /// The same with passages of another person, of the same task where there is one; none where there
+    /// is nobody else.
     pub misled: Vec<Item>,
 }
 
@@ -81,8 +82,11 @@ pub fn cohort(
     }
     for (done, &(person, query)) in test.iter().enumerate() {
         on_progress(train.len() + done, total);
-        let other = other(people, &tried_on, person);
         let own = makings.item(person, query, person, true)?;
+        let Some(other) = next_other(people, person, |place| tried_on.contains(&place)) else {
+            cohort.test.extend(own);
+            continue;
+        };
         let misled = makings.item(person, query, other, true)?;
         if let (Some(own), Some(misled)) = (own, misled) {
             cohort.test.push(own);
@@ -101,10 +105,12 @@ pub fn that_fits(cohort: Cohort, workshop: &Workshop<'_>) -> Result<Cohort, Erro
     let fits = |item: &Item| fits(workshop, &model, item);
     let mut fitting =
         Cohort { train: cohort.train.into_iter().filter(fits).collect(), ..Cohort::default() };
-    for (own, misled) in cohort.test.into_iter().zip(cohort.misled) {
-        if fits(&own) && fits(&misled) {
+    let mut misled = cohort.misled.into_iter();
+    for own in cohort.test {
+        let misled = misled.next();
+        if fits(&own) && misled.as_ref().is_none_or(fits) {
             fitting.test.push(own);
-            fitting.misled.push(misled);
+            fitting.misled.extend(misled);
         }
     }
     Ok(fitting)
@@ -125,19 +131,18 @@ fn split(people: &[Person]) -> (Vec<usize>, Vec<usize>) {
     for (place, person) in people.iter().enumerate() {
         tasks.entry(&person.task).or_default().push(place);
     }
-    let (mut learned_from, mut tried_on) = (Vec::new(), Vec::new());
-    for places in tasks.into_values() {
-        let user = |place: usize| people[place].user.as_str();
+    let user = |place: usize| people[place].user.as_str();
+    // One who has several rows, of several tasks maybe, is on one side with all of them.
+    let mut tried: HashSet<&str> = HashSet::new();
+    for places in tasks.values() {
         let mut users: Vec<&str> = places.iter().map(|&place| user(place)).collect();
         users.sort_by_key(|user| Sha256::digest(user.as_bytes()).to_vec());
-        // One who has several rows is on one side with all of them.
         users.dedup();
         users.truncate(users.len().div_ceil(ONE_IN));
-        let (tried, rest): (Vec<usize>, Vec<usize>) =
-            places.into_iter().partition(|&place| users.contains(&user(place)));
-        tried_on.extend(tried);
-        learned_from.extend(rest);
+        tried.extend(users);
     }
+    let (tried_on, learned_from) =
+        tasks.into_values().flatten().partition(|&place| tried.contains(user(place)));
     (learned_from, tried_on)
 }
 
@@ -147,16 +152,6 @@ fn with_usable(person: &Person, config: &Config) -> Person {
     let mut person = person.clone();
     person.queries.retain(|query| (least..=most).contains(&words(&query.output).len()));
     person
-}
-
-/// Another person of the same task who is tried on: the next one; where there is none, of any task.
-fn other(people: &[Person], tried_on: &[usize], person: usize) -> usize {
-    let n = tried_on.len();
-    let at = tried_on.iter().position(|&place| place == person).unwrap_or(0);
-    let is_other = |place: &usize| people[*place].user != people[person].user;
-    let others = || (1..n).map(|step| tried_on[(at + step) % n]).filter(is_other);
-    let same_task = |place: &usize| people[*place].task == people[person].task;
-    others().find(same_task).or_else(|| others().next()).unwrap_or(person)
 }
 
 /// The passages that are neither versions of `output` nor quoted in it: it may not be shown for itself.
@@ -260,6 +255,31 @@ mod tests {
         };
         assert_eq!(users(&learned_from).len() + users(&tried_on).len(), 3);
         assert_eq!(users(&tried_on).len(), 1);
+        // In another task too.
+        let mails = people.iter().cloned();
+        let reviews =
+            ["c", "b", "d", "e"].map(|user| Person { task: "review".into(), ..person(user) });
+        let people: Vec<Person> = mails.chain(reviews).collect();
+        let (learned_from, tried_on) = split(&people);
+        let both = |user: &str| {
+            [&learned_from, &tried_on].map(|it| it.iter().any(|&place| people[place].user == user))
+        };
+        for user in ["a", "b", "c", "d", "e"] {
+            let [is_learned_from, is_tried_on] = both(user);
+            assert!(is_learned_from != is_tried_on, "{user}");
+        }
+        assert_eq!(learned_from.len() + tried_on.len(), people.len());
+    }
+
+    /// Passages of their own would be no control.
+    #[test]
+    fn the_only_one_who_is_tried_on_is_not_misled_by_themselves() {
+        let people: Vec<Person> = ["a", "b", "c"].map(person).to_vec();
+        let scratch = tempfile::tempdir().unwrap();
+        let paths = Paths::resolve(Some(scratch.path())).unwrap();
+        let plan = CohortPlan { train_queries: 2, test_queries: 2, skipped: 0 };
+        let made = cohort(&people, &plan, &config(), None, &paths, &mut |_, _| {}).unwrap();
+        assert_eq!((made.test.len(), made.misled.len()), (2, 0));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! profile: [{id, title, text, date}], queries: [{id, input, output}]}` a line; or rows of LongLaMP, a
 //! line each or in an array, each of which asks for one text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -76,6 +76,16 @@ pub enum DatasetError {
         /// What is wrong there.
         reason: String,
     },
+    /// A request cannot be told from another one.
+    #[error("{user:?} has two requests for {task} with the id {id:?}")]
+    Repeated {
+        /// The person.
+        user: String,
+        /// The kind of text.
+        task: String,
+        /// The id.
+        id: String,
+    },
     /// There is nobody with both a profile and held-out writing.
     #[error("there is nobody in the data set with a profile and later writing")]
     Empty,
@@ -91,6 +101,11 @@ impl Explain for DatasetError {
     }
 
     fn help(&self) -> Option<String> {
+        if let Self::Repeated { .. } = self {
+            return Some(
+                "Name each file once, and give each request of a person its own id.".into(),
+            );
+        }
         Some(
             "A data set has a person a line: {\"user\", \"task\", \"profile\": [{\"id\", \
              \"title\", \"text\", \"date\"}], \"queries\": [{\"id\", \"input\", \"output\"}]}; \
@@ -118,7 +133,20 @@ pub fn read_people(files: &[PathBuf]) -> Result<Vec<Person>, DatasetError> {
         }
     }
     people.retain(|person| !person.profile.is_empty() && !person.queries.is_empty());
+    require_own_ids(&people)?;
     if people.is_empty() { Err(DatasetError::Empty) } else { Ok(people) }
+}
+
+/// What is kept of a request is found by its task, its person and its id.
+fn require_own_ids(people: &[Person]) -> Result<(), DatasetError> {
+    let mut known = HashSet::new();
+    for Person { user, task, queries, .. } in people {
+        if let Some(query) = queries.iter().find(|query| !known.insert((task, user, &query.id))) {
+            let (user, task, id) = (user.clone(), task.clone(), query.id.clone());
+            return Err(DatasetError::Repeated { user, task, id });
+        }
+    }
+    Ok(())
 }
 
 /// The rows of an array.
@@ -214,6 +242,20 @@ pub(super) fn sample(
     chosen.into_iter().map(|(.., person, query)| (person, query)).collect()
 }
 
+/// The next one after `person`, in a ring, who is another and `is_fit`; of the same task, where there is
+/// one.
+pub(super) fn next_other(
+    people: &[Person],
+    person: usize,
+    is_fit: impl Fn(usize) -> bool,
+) -> Option<usize> {
+    let n = people.len();
+    let is_other = |place: &usize| people[*place].user != people[person].user && is_fit(*place);
+    let others = || (1..n).map(|step| (person + step) % n).filter(is_other);
+    let same_task = |place: &usize| people[*place].task == people[person].task;
+    others().find(same_task).or_else(|| others().next())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,6 +294,31 @@ mod tests {
             assert_eq!(asked, [("Ann", "topic", "one"), ("Ann", "topic", "two")]);
             assert_eq!(people[0].profile[0].text, "A post.");
         }
+    }
+
+    #[test]
+    fn requests_that_cannot_be_told_apart_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("people.jsonl");
+        let row = |id: &str| {
+            serde_json::json!({"user": "Ann", "task": "email",
+                "profile": [{"id": "1", "text": "A mail."}],
+                "queries": [{"id": id, "input": "Write.", "output": "Text."}]})
+        };
+        std::fs::write(&path, format!("{}\n{}\n", row("q1"), row("q2"))).unwrap();
+        assert_eq!(read_people(std::slice::from_ref(&path)).unwrap().len(), 2);
+        let twice = read_people(&[path.clone(), path]).unwrap_err();
+        assert!(twice.to_string().contains("\"Ann\" has two requests for email"), "{twice}");
+    }
+
+    #[test]
+    fn the_next_other_is_somebody_else() {
+        let people = [person("a", "email", 1), person("a", "email", 1), person("b", "review", 1)];
+        assert_eq!(next_other(&people, 0, |_| true), Some(2));
+        assert_eq!(next_other(&people, 0, |place| people[place].task == "email"), None);
+        let people = [&people[..], &[person("c", "email", 1)]].concat();
+        assert_eq!(next_other(&people, 0, |_| true), Some(3), "of the same task");
+        assert_eq!(next_other(&people, 3, |_| true), Some(0));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 use super::Person;
-use super::dataset::sample;
+use super::dataset::{next_other, sample};
 use crate::error::Error;
 use crate::llama::LlamaError;
 use crate::metrics::{StyleProfile, chrf, cosine, meteor, rouge};
@@ -307,12 +307,8 @@ fn repeated(text: &str) -> String {
 
 /// What the next person of the same task wrote first.
 fn other_person(people: &[Person], person: usize) -> Option<&str> {
-    let n = people.len();
-    (1..n)
-        .map(|step| &people[(person + step) % n])
-        .find(|other| other.task == people[person].task)
-        .and_then(|other| other.queries.first())
-        .map(|held_out| held_out.output.as_str())
+    let other = next_other(people, person, |place| people[place].task == people[person].task)?;
+    people[other].queries.first().map(|held_out| held_out.output.as_str())
 }
 
 fn report(

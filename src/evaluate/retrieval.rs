@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::dataset::sample;
+use super::dataset::{next_other, sample};
 use super::profiles::{Profile, Profiles};
 use super::{HeldOut, Person};
 use crate::config::RetrieveConfig;
@@ -212,7 +212,9 @@ impl Choices<'_> {
     ) -> Result<BTreeMap<System, Vec<Hit>>, Error> {
         let mut passages = BTreeMap::new();
         for &system in &self.plan.systems {
-            let owner = if system == System::OtherPerson { self.other(person) } else { person };
+            let owner =
+                if system == System::OtherPerson { self.other(person) } else { Some(person) };
+            let Some(owner) = owner else { continue };
             let (embedder, plan) = (self.embedder, self.plan);
             let profile = self.profiles.of(owner)?;
             passages.insert(system, Choice { profile, embedder, plan }.of(system, held_out)?);
@@ -221,10 +223,9 @@ impl Choices<'_> {
     }
 
     /// Another person of the same task: the next one.
-    fn other(&self, person: usize) -> usize {
-        let n = self.people.len();
-        let same_task = |other: &usize| self.people[*other].task == self.people[person].task;
-        (1..n).map(|step| (person + step) % n).find(same_task).unwrap_or(person)
+    fn other(&self, person: usize) -> Option<usize> {
+        let people = self.people;
+        next_other(people, person, |place| people[place].task == people[person].task)
     }
 }
 
@@ -382,6 +383,7 @@ fn report(outcomes: Vec<Outcome>, systems: &[System], interrupted: bool) -> Repo
             let share_of_oracle = (oracle > 0.0).then(|| macro_average.mean / oracle);
             TaskRow { system, tasks: by_task(&tasks), macro_average, share_of_oracle }
         })
+        .filter(|row| !row.tasks.is_empty())
         .collect();
     let others = systems.iter().filter(|&&it| !matches!(it, System::Hybrid | System::None));
     let comparisons = others
@@ -390,6 +392,7 @@ fn report(outcomes: Vec<Outcome>, systems: &[System], interrupted: bool) -> Repo
             let macro_average = over_tasks(&tasks);
             Comparison { system: System::Hybrid, against, tasks: by_task(&tasks), macro_average }
         })
+        .filter(|row| !row.tasks.is_empty())
         .collect();
     Report { queries, gains, comparisons, outcomes, interrupted }
 }
