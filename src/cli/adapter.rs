@@ -16,6 +16,7 @@ use crate::gguf;
 use crate::lora::{self as trainer, Design, gguf_bytes, merge};
 use crate::paths::{replace, write_atomically_with};
 use crate::profile::{Adapter, NewAdapter, ProfileStore};
+use crate::prompt::LAYOUT;
 
 /// The name that stands for no adapter.
 const NONE: &str = "none";
@@ -134,6 +135,18 @@ pub(super) fn chosen(
             let (adapter, model) = (adapter.id, model.name.clone());
             Err(AdapterError::OfAnother { adapter, model }.into())
         }
+    }
+}
+
+/// That it was fitted to other prompts than are made now.
+pub(super) fn note_other_layout(context: &Context, adapter: &Adapter) {
+    let layout = adapter.about["layout"].as_u64();
+    if layout.is_some_and(|layout| layout != u64::from(LAYOUT)) {
+        context.output.note(&format!(
+            "note: the adapter {} was fitted to the prompts of another version of this program, and may \
+             write worse with these; `restpg-edge train` fits another",
+            adapter.id
+        ));
     }
 }
 

@@ -18,7 +18,7 @@ use crate::llama::{LlamaError, Model};
 use crate::metrics::StyleProfile;
 use crate::profile::{Hit, ProfileError, ProfileStore};
 use crate::prompt::Prompt;
-use crate::reward::{Case, Judge, Parts, reference_free_parts};
+use crate::reward::{Case, Judge, Parts, place_of_best, reference_free_parts};
 
 /// The newest documents that the person's style is measured on.
 const STYLE_DOCUMENTS: usize = 400;
@@ -94,13 +94,10 @@ impl BestOf<'_> {
         let parts = self.parts(&drafts, passages)?;
         let weights = &self.context.config.reward;
         let scores: Vec<f64> = parts.iter().map(|parts| parts.blend(weights)).collect();
-        // One that came to its end before one that was ended; of equal ones the first.
         let is_whole = |draft: &Draft| !draft.interrupted && !draft.cut_off;
-        let rank = |place: usize| (is_whole(&drafts[place]), scores[place]);
-        let order =
-            |a: usize, b: usize| rank(a).0.cmp(&rank(b).0).then(rank(a).1.total_cmp(&rank(b).1));
-        let best = (0..drafts.len()).rev().max_by(|&a, &b| order(a, b));
-        let best = best.unwrap_or(0);
+        let ranked: Vec<(bool, f64)> =
+            drafts.iter().map(is_whole).zip(scores.iter().copied()).collect();
+        let best = place_of_best(&ranked).unwrap_or(0);
         let graded = drafts.iter().zip(parts).zip(&scores).enumerate();
         let graded = graded.map(|(place, ((draft, parts), &score))| Graded {
             seed: draft.seed,

@@ -160,6 +160,7 @@ fn of_user(mut context: Context, user: &str, arguments: &EvalArguments) -> Resul
     let mut journal = Journal::new(&mut store, run.id);
     let items: Vec<Item> = journal.get(ITEMS, "")?.ok_or_else(no_run)?;
     let begun: Begun = journal.get(BEGUN, "")?.ok_or_else(no_run)?;
+    begun.require_layout(user)?;
     let held_out: Vec<Item> = items.into_iter().filter(|item| item.held_out).collect();
     let (fitted, round) = Fitted::of_run(&journal, context.config.train.rounds)?;
     if let Some(ShownRound { round, is_adopted }) = round {

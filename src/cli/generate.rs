@@ -18,7 +18,7 @@ use crate::catalogue::{ModelStore, Use};
 use crate::config::Config;
 use crate::error::{Error, Exit, Explain};
 use crate::generate::{self, Draft, Event, Request, Timings, Usage, milliseconds};
-use crate::llama::{self, AdapterSource, CacheType, Model, Runtime, Sampling, physical_cores};
+use crate::llama::{self, AdapterSource, CacheType, Model, Runtime, Sampling};
 use crate::profile::{Hit, NewDraft, Prefixes, ProfileStore, User};
 use crate::prompt::{LeftOut, Prompt};
 use crate::retrieve::{self, Query};
@@ -135,6 +135,9 @@ pub(super) fn run(
         Some(store) => adapter::chosen(store, arguments.adapter.as_deref(), &resolved.manifest)?,
         None => None,
     };
+    if let Some(adapter) = &adapter {
+        adapter::note_other_layout(&context, adapter);
+    }
     let adapter_id = adapter.as_ref().map(|adapter| adapter.id.as_str());
     let computes = format!("{} {}", resolved.sha256, adapter_id.unwrap_or("none"));
     let prefixes = store.as_ref().and_then(|store| prefixes(config, store, &computes));
@@ -352,10 +355,7 @@ fn request<'a>(
         batch_tokens: config.model.batch_tokens,
         // The settings were checked for other names.
         cache: CacheType::named(&config.model.cache_type).unwrap_or_default(),
-        threads: match config.model.threads {
-            0 => physical_cores(),
-            threads => threads,
-        },
+        threads: llama::threads(config.model.threads),
         sampling: Sampling {
             temperature: generate.temperature,
             top_k: generate.top_k,

@@ -15,7 +15,9 @@ use super::{Context, retrieval, train_plan, train_show};
 use crate::config::{Config, TrainConfig};
 use crate::error::{Error, Exit, Explain};
 use crate::metrics::StyleProfile;
-use crate::profile::{Document, KeptDraft, Known, ProfileError, ProfileStore, Run, User, Verdict};
+use crate::profile::{
+    AdapterState, Document, KeptDraft, Known, ProfileError, ProfileStore, Run, User, Verdict,
+};
 use crate::prompt::LAYOUT;
 use crate::selftrain::{
     self, InUse, Journal, OUTCOME, Outcome, PairRules, Pairs, Progress, TrainError, scrub,
@@ -110,12 +112,13 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
     }
     let _lock = lock(&store)?;
     let earlier = match earlier_run(&mut store, arguments)? {
-        Earlier::Done(None) => {
+        Earlier::Done(_, None) => {
             return Err(RunError::CameToNothing { user: user.to_string() }.into());
         }
-        Earlier::Done(Some(outcome)) => {
+        Earlier::Done(run, Some(outcome)) => {
             context.output.note("nothing to go on with: the last run came to its end");
-            report(&context, &user, &outcome, &usual_model)?;
+            context.config = settings_of(&run, &context.config, &user)?;
+            report(&context, &store, &outcome, &usual_model)?;
             return Ok(None);
         }
         Earlier::UnderWay(run) => Some(run),
@@ -143,7 +146,7 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
         }
         Err(error) => Err(error),
         Ok(outcome) => {
-            report(&context, &user, &outcome, &usual_model)?;
+            report(&context, &store, &outcome, &usual_model)?;
             Ok(None)
         }
     }
@@ -177,14 +180,17 @@ enum Earlier {
     None,
     /// A run that was stopped.
     UnderWay(Run),
-    /// A run that has come to its end, and what it came to.
-    Done(Option<Outcome>),
+    /// A run that has come to its end, with what it came to.
+    Done(Run, Option<Outcome>),
 }
 
 fn earlier_run(store: &mut ProfileStore, arguments: &RunArguments) -> Result<Earlier, Error> {
     let Some(run) = store.runs()?.pop() else { return Ok(Earlier::None) };
     match (run.is_done, arguments.resume) {
-        (true, true) => Ok(Earlier::Done(Journal::new(store, run.id).get(OUTCOME, "")?)),
+        (true, true) => {
+            let outcome = Journal::new(store, run.id.clone()).get(OUTCOME, "")?;
+            Ok(Earlier::Done(run, outcome))
+        }
         (true, false) => Ok(Earlier::None),
         (false, true) => Ok(Earlier::UnderWay(run)),
         // It goes when the other has begun.
@@ -305,9 +311,7 @@ fn train_in(
     let mut journal = Journal::new(store, run);
     let begun: Begun = journal.get(BEGUN, "")?.ok_or_else(|| other_version(&journal))?;
     let user = journal.store().user().to_string();
-    if begun.layout != LAYOUT {
-        return Err(RunError::OtherVersion { user }.into());
-    }
+    begun.require_layout(&user)?;
     if begun.files != trainer.files {
         return Err(RunError::OtherFiles { user }.into());
     }
@@ -361,6 +365,16 @@ pub(super) struct Begun {
     in_use_documents: Vec<String>,
 }
 
+impl Begun {
+    /// That prompts are made as when the run was begun: drafts of both ways say nothing together.
+    pub(super) fn require_layout(&self, user: &str) -> Result<(), Error> {
+        match self.layout {
+            LAYOUT => Ok(()),
+            _ => Err(RunError::OtherVersion { user: user.to_owned() }.into()),
+        }
+    }
+}
+
 /// Begins a run, and gives its id.
 fn begin(context: &Context, store: &mut ProfileStore, trainer: &Trainer) -> Result<String, Error> {
     let config = &context.config;
@@ -406,11 +420,12 @@ fn in_use(
 /// What a run came to; `usual_model` is the one that writes where none is named.
 fn report(
     context: &Context,
-    user: &User,
+    store: &ProfileStore,
     outcome: &Outcome,
     usual_model: &str,
 ) -> Result<(), Error> {
     let output = &context.output;
+    let user = store.user();
     if output.json {
         return output.object(&json!({"user": user.as_str(), "outcome": outcome}));
     }
@@ -424,7 +439,13 @@ fn report(
     }
     let model = &context.config.model.name;
     let named = if model == usual_model { String::new() } else { format!(" --model {model}") };
+    let is_in_use = |id: &&String| {
+        store.adapter(id).is_ok_and(|adapter| adapter.state == AdapterState::Adopted)
+    };
     let last = match &outcome.adopted {
+        Some(id) if !is_in_use(&id) => {
+            format!("the adapter {id} was adopted, and is in use no more")
+        }
         Some(id) => {
             let command = format!("restpg-edge generate --user {:?}{named}", user.as_str());
             format!("the adapter {id} is in use: `{command}` writes with it")

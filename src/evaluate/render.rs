@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::aspects::{Aspects, Matched};
+use super::fitted::Sampled;
 use super::report::{Against, MEASURES, Row, SystemsReport};
 use super::systems::{Case, Selection, Tries};
 use crate::selftrain::Drafted;
@@ -52,6 +53,7 @@ fn tables(report: &SystemsReport) -> Vec<Table> {
     let mut tables = vec![all_measures(report), by_task(report)];
     tables.extend((!report.against.is_empty()).then(|| gains(report)));
     tables.extend((!report.selection.is_empty()).then(|| selection(report)));
+    tables.extend((!report.sampled.is_empty()).then(|| sampled(report)));
     tables
 }
 
@@ -116,6 +118,32 @@ fn selection(report: &SystemsReport) -> Table {
         title: "Quality that choosing among several drafts could reach".into(),
         head: head(&["drafts", "mean", "by reward", "best", "rank correlation"]),
         rows: report.selection.iter().map(row).collect(),
+    }
+}
+
+fn sampled(report: &SystemsReport) -> Table {
+    let row = |Sampled { system, round, harvest }: &Sampled| {
+        let counts = [harvest.samples, harvest.chosen, harvest.requests_without];
+        let rewards = [harvest.reward_mean, harvest.reward_best, harvest.reward_chosen];
+        [system.clone(), round.to_string()]
+            .into_iter()
+            .chain(counts.map(|count| count.to_string()))
+            .chain(rewards.map(|reward| format!("{reward:.3}")))
+            .collect()
+    };
+    let columns = [
+        "round",
+        "drafts",
+        "chosen",
+        "requests without",
+        "mean reward",
+        "best of each request",
+        "of the chosen",
+    ];
+    Table {
+        title: "Drafts that were learned from".into(),
+        head: head(&columns),
+        rows: report.sampled.iter().map(row).collect(),
     }
 }
 
@@ -310,6 +338,7 @@ mod tests {
     use super::*;
     use crate::evaluate::scores::Scores;
     use crate::evaluate::systems::Tried;
+    use crate::selftrain::Harvest;
 
     fn tries() -> Tries {
         let tried = |answer: &str| {
@@ -334,10 +363,12 @@ mod tests {
                 ("rest-pg, best of 4".to_owned(), tried("two <script>")),
             ]),
         };
+        let harvest = Harvest { samples: 24, chosen: 7, reward_mean: 0.5, ..Harvest::default() };
         Tries {
             systems: vec!["sft".into(), "rest-pg, best of 4".into()],
             cases: vec![case],
             selection: BTreeMap::new(),
+            sampled: vec![Sampled { system: "rest-pg".into(), round: 2, harvest }],
         }
     }
 
@@ -347,6 +378,9 @@ mod tests {
         assert!(text.contains("| sft | 0.250 [0.250, 0.250]"), "{text}");
         assert!(text.contains("| rest-pg, best of 4 | +0.000 [+0.000, +0.000] | +0.0 %"), "{text}");
         assert!(!text.contains("judge"), "{text}");
+        let table = "Drafts that were learned from:\n\n| system | round | drafts | chosen |";
+        assert!(text.contains(table), "{text}");
+        assert!(text.contains("| rest-pg | 2 | 24 | 7 | 0 | 0.500 |"), "{text}");
     }
 
     #[test]

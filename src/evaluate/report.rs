@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::fitted::Sampled;
 use super::scores::Scores;
 use super::systems::{Case, Selection, Tries};
 use crate::statistics::{Interval, macro_mean, macro_relative};
@@ -75,6 +76,8 @@ pub struct SystemsReport {
     pub against: Vec<Against>,
     /// What selection could reach.
     pub selection: BTreeMap<String, Selection>,
+    /// What the systems learned from, round by round.
+    pub sampled: Vec<Sampled>,
 }
 
 impl SystemsReport {
@@ -95,6 +98,7 @@ impl SystemsReport {
             rows: tries.systems.iter().map(|system| row(&tries.cases, system)).collect(),
             against: comparisons.unwrap_or_default(),
             selection: tries.selection.clone(),
+            sampled: tries.sampled.clone(),
         }
     }
 }
@@ -179,6 +183,7 @@ mod tests {
                 case("review", &[("base", 0.4), ("sft", 0.4)]),
             ],
             selection: BTreeMap::new(),
+            sampled: Vec::new(),
         };
         let report = SystemsReport::of(&tries, None);
         assert!((report.rows[1].measures["quality"].mean - 0.3).abs() < 1e-12);

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::fitted::{Fitted, Sampled};
 use super::scores::{Scorer, Scores};
-use crate::error::{Error, Explain};
-use crate::reward::{Parts, reference_free_parts};
+use crate::error::Error;
+use crate::reward::{place_of_best, reference_free_parts, reward};
 use crate::selftrain::{
-    Drafted, FITTED, Grader, HELD_OUT, Harvest, Item, Journal, NOTHING, Notes, Progress, Rounds,
-    SFT, SFT_WITH_NOTES, System, Trial, VERDICT, Verdict, Workshop, round_name, write_notes,
+    Drafted, Grader, HELD_OUT, Item, Journal, Notes, Progress, System, Trial, Workshop, write_notes,
 };
 use crate::statistics::mean;
 
@@ -104,129 +104,6 @@ impl Variant {
     }
 }
 
-/// The adapters that were fitted; `None`: that system is not asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fitted {
-    sft: Option<Vec<u8>>,
-    sft_reasoning: Option<Vec<u8>>,
-    rest_em: Option<Vec<u8>>,
-    rest_pg: Option<Vec<u8>>,
-}
-
-impl Fitted {
-    /// Fits on `items` what the systems need, and keeps it in the journal.
-    ///
-    /// # Errors
-    /// A model's, the trainer's or the store's.
-    pub fn fit(
-        workshop: &Workshop<'_>,
-        journal: &mut Journal<'_>,
-        items: &[Item],
-        systems: &[Variant],
-    ) -> Result<Self, Error> {
-        let wants = |some: &[Variant]| some.iter().any(|it| systems.contains(it));
-        let last = workshop.config.train.rounds;
-        let mut fitted = Self::default();
-        let plain = Rounds::new(workshop, items, false);
-        let none = plain.notes(journal)?;
-        if wants(&[Variant::Sft, Variant::RestEm]) {
-            fitted.sft = Some(plain.fit_gold(journal, SFT, &none, false)?);
-        }
-        if wants(&[Variant::RestEm]) {
-            let mut current = fitted.sft.clone().unwrap_or_default();
-            for round in 1..=last {
-                let next = plain.round(journal, &none, round, &current);
-                let Some(next) = unless_nothing(next, round)? else { break };
-                current = next;
-            }
-            fitted.rest_em = Some(current);
-        }
-        let with_notes = [Variant::SftReasoning, Variant::SftInformed];
-        let with_rounds = [Variant::RestPg, Variant::RestPgMisled];
-        if wants(&with_notes) || wants(&with_rounds) {
-            let reasoned = Rounds::new(workshop, items, true);
-            let notes = reasoned.notes(journal)?;
-            let first = reasoned.fit_gold(journal, SFT_WITH_NOTES, &notes, true)?;
-            fitted.sft_reasoning = Some(first.clone());
-            if wants(&with_rounds) {
-                let mut current = first;
-                for round in 1..=last {
-                    let next = reasoned.round(journal, &notes, round, &current);
-                    let Some(next) = unless_nothing(next, round)? else { break };
-                    current = next;
-                }
-                fitted.rest_pg = Some(current);
-            }
-        }
-        Ok(fitted)
-    }
-
-    /// What a run of training has fitted so far, with the round that is shown of it: the last that was
-    /// adopted, or where none was the last.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn of_run(journal: &Journal<'_>, rounds: u32) -> Result<(Self, Option<ShownRound>), Error> {
-        let fitted = |name: &str| journal.bytes(FITTED, name);
-        let mut of_run = Self {
-            sft: fitted(SFT)?,
-            sft_reasoning: fitted(SFT_WITH_NOTES)?,
-            rest_em: None,
-            rest_pg: None,
-        };
-        let mut shown = None;
-        for reasoning in [false, true] {
-            let Some(round) = ShownRound::of(journal, rounds, reasoning)? else { continue };
-            let adapter = fitted(&round_name(round.round, reasoning))?;
-            if reasoning {
-                of_run.rest_pg = adapter
-            } else {
-                of_run.rest_em = adapter
-            }
-            shown = Some(round);
-        }
-        Ok((of_run, shown))
-    }
-}
-
-/// A round by which a run is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ShownRound {
-    /// Which, from 1.
-    pub round: u32,
-    /// Whether its adapter was adopted.
-    pub is_adopted: bool,
-}
-
-impl ShownRound {
-    fn of(journal: &Journal<'_>, rounds: u32, reasoning: bool) -> Result<Option<Self>, Error> {
-        let mut last = None;
-        for round in (1..=rounds).rev() {
-            let name = round_name(round, reasoning);
-            let verdict: Option<Verdict> = journal.get(VERDICT, &name)?;
-            if verdict.is_some_and(|verdict| verdict.is_adopted) {
-                return Ok(Some(Self { round, is_adopted: true }));
-            }
-            if last.is_none() && journal.bytes(FITTED, &name)?.is_some() {
-                last = Some(Self { round, is_adopted: false });
-            }
-        }
-        Ok(last)
-    }
-}
-
-/// The adapter of a round; `None` where a later one found nothing to learn.
-fn unless_nothing(
-    round: Result<(Vec<u8>, Harvest), Error>,
-    number: u32,
-) -> Result<Option<Vec<u8>>, Error> {
-    match round {
-        Ok((adapter, _)) => Ok(Some(adapter)),
-        Err(error) if number > 1 && error.inner().kind() == NOTHING.kind() => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// What a system wrote for a request, with its scores.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Tried {
@@ -279,6 +156,8 @@ pub struct Tries {
     pub cases: Vec<Case>,
     /// Of the systems of which several drafts were written.
     pub selection: BTreeMap<String, Selection>,
+    /// What the systems learned from, round by round.
+    pub sampled: Vec<Sampled>,
 }
 
 /// What is tried on.
@@ -321,7 +200,7 @@ pub fn try_systems(
         let stage = if variant == Variant::RestPgMisled { MISLED } else { HELD_OUT };
         let trial = Trial { workshop, items: &listed, stage };
         let drafts = trial.drafts(journal, &system)?;
-        let scores = scorer.scores(workshop, journal, requests.own, &drafts)?;
+        let scores = scorer.scores(workshop, journal, items, &drafts)?;
         tries.add(variant.name().to_owned(), scores, drafts);
         if best_of > 1 && !variant.is_control() {
             let candidates = trial.candidates(journal, &system, best_of)?;
@@ -336,6 +215,8 @@ pub fn try_systems(
             tries.add(best_of_name(variant, best_of), scores, chosen);
         }
     }
+    let was_tried = |it: &&Sampled| tries.systems.contains(&it.system);
+    tries.sampled = fitted.sampled.iter().filter(was_tried).cloned().collect();
     Ok(tries)
 }
 
@@ -378,7 +259,7 @@ impl Tries {
             systems: BTreeMap::new(),
         };
         let cases = items.iter().map(case).collect();
-        Self { systems: Vec::new(), cases, selection: BTreeMap::new() }
+        Self { systems: Vec::new(), cases, selection: BTreeMap::new(), sampled: Vec::new() }
     }
 
     fn add(&mut self, name: String, scores: Vec<Scores>, drafts: Vec<Vec<Drafted>>) {
@@ -399,15 +280,9 @@ fn best(workshop: &Workshop<'_>, item: &Item, drafts: Vec<Drafted>) -> Drafted {
     let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
     let passages: Vec<&str> = item.passage_texts().collect();
     let parts = reference_free_parts(&answers, style, &passages);
-    let scores: Vec<f64> = parts.iter().map(|it| it.blend(&workshop.config.reward)).collect();
-    // Of equal ones the first.
-    let drafts = scores.into_iter().zip(drafts);
-    // One that came to its end before one that its bound ended.
-    let rank = |(score, draft): &(f64, Drafted)| (!draft.cut_off, *score);
-    let better = |best: (f64, Drafted), next: (f64, Drafted)| {
-        if rank(&next) > rank(&best) { next } else { best }
-    };
-    drafts.reduce(better).map(|(_, draft)| draft).unwrap_or_default()
+    let scores = parts.iter().map(|it| it.blend(&workshop.config.reward));
+    let ranked: Vec<(bool, f64)> = drafts.iter().map(|draft| !draft.cut_off).zip(scores).collect();
+    place_of_best(&ranked).and_then(|best| drafts.into_iter().nth(best)).unwrap_or_default()
 }
 
 /// What choosing among several drafts could reach, and whether the reward can choose.
@@ -423,10 +298,9 @@ fn selection(
     for (item, drafts) in items.iter().zip(candidates) {
         let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
         let parts = grader.parts(item, &answers)?;
-        let reward = |(parts, answer): (&Parts, &&str)| {
-            if answer.is_empty() { 0.0 } else { parts.blend(&workshop.config.reward) }
-        };
-        let rewards: Vec<f64> = parts.iter().zip(&answers).map(reward).collect();
+        let weights = &workshop.config.reward;
+        let rewards = answers.iter().zip(&parts).map(|(answer, it)| reward(answer, it, weights));
+        let rewards: Vec<f64> = rewards.collect();
         let qualities: Vec<f64> = answers
             .iter()
             .map(|answer| crate::selftrain::Figures::of(answer, item).quality())

@@ -102,7 +102,11 @@ impl ProfileStore {
     /// [`ProfileError::Database`].
     pub fn adapters(&self) -> Result<Vec<Adapter>, ProfileError> {
         let read = || -> rusqlite::Result<Vec<Adapter>> {
-            let sql = format!("SELECT {COLUMNS} FROM adapter ORDER BY made_at, id");
+            // Those of one second by the order of their contents.
+            let sql = format!(
+                "SELECT {COLUMNS} FROM adapter
+                 ORDER BY made_at, (SELECT rowid FROM adapter_content WHERE adapter = adapter.id)"
+            );
             self.connection.prepare(&sql)?.query_map([], adapter)?.collect()
         };
         read().map_err(|error| self.failed(error))

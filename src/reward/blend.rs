@@ -59,6 +59,12 @@ impl Parts {
     }
 }
 
+/// What an answer is worth, by the parts of its reward; an empty one nothing.
+#[must_use]
+pub fn reward(answer: &str, parts: &Parts, weights: &RewardConfig) -> f64 {
+    if answer.is_empty() { 0.0 } else { parts.blend(weights) }
+}
+
 /// A style distance as a part of a reward: 1 for what the person's own texts have, 0 for what is far
 /// from all of them.
 #[must_use]

@@ -36,9 +36,27 @@ fn agreement(answers: &[&str], place: usize) -> f64 {
     sum / (answers.len() - 1) as f64
 }
 
+/// The place of the draft that is chosen, of each of which it is known whether it came to its end by
+/// itself, and its score: one that did before one that did not; of equal ones the first.
+#[must_use]
+pub fn place_of_best(drafts: &[(bool, f64)]) -> Option<usize> {
+    let order = |&a: &usize, &b: &usize| {
+        let ((is_whole, score), (other_is_whole, other_score)) = (drafts[a], drafts[b]);
+        is_whole.cmp(&other_is_whole).then(score.total_cmp(&other_score))
+    };
+    (0..drafts.len()).rev().max_by(order)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whole_draft_is_chosen_before_a_better_one_and_the_first_of_equal_ones() {
+        assert_eq!(place_of_best(&[]), None);
+        assert_eq!(place_of_best(&[(false, 0.9), (true, 0.2), (true, 0.3), (true, 0.3)]), Some(2));
+        assert_eq!(place_of_best(&[(false, 0.1), (false, 0.4)]), Some(1));
+    }
 
     #[test]
     fn the_odd_one_out_agrees_least() {

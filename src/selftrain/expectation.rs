@@ -16,7 +16,7 @@ use super::{Item, Journal};
 use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::llama::Model;
-use crate::reward::Parts;
+use crate::reward::{Parts, reward};
 
 /// Of the runs of words of a draft, the share that makes it another version of a rejected one.
 const REJECTED_SHARE: f64 = 0.5;
@@ -155,8 +155,7 @@ fn graded(
     let answers: Vec<&str> = drafts.iter().map(|draft| draft.answer.as_str()).collect();
     let parts = grader.parts(item, &answers)?;
     let samples = drafts.into_iter().zip(parts).map(|(draft, parts)| {
-        let is_empty = draft.answer.is_empty();
-        let reward = if is_empty { 0.0 } else { parts.blend(&workshop.config.reward) };
+        let reward = reward(&draft.answer, &parts, &workshop.config.reward);
         Sample { draft, parts, reward, was_rejected: false, is_chosen: false, weight: 0.0 }
     });
     Ok(samples.collect())

@@ -53,8 +53,9 @@ impl<'w, 'a> Grader<'w, 'a> {
 
     fn grades(&mut self, item: &Item, answers: &[&str]) -> Result<Option<Vec<f64>>, Error> {
         let Some(judge) = &mut self.judge else { return Ok(None) };
-        let verdicts = verdicts(self.workshop, judge, item, answers)?;
-        Ok(Some(verdicts.iter().map(|verdict| verdict.expected).collect()))
+        // Without its grades the other parts count.
+        let verdicts = if_room(verdicts(self.workshop, judge, item, answers))?;
+        Ok(verdicts.map(|all| all.iter().map(|verdict| verdict.expected).collect()))
     }
 }
 

@@ -19,6 +19,7 @@
 //! - `adapters`: adapters of a profile: encrypted, in use, gone back from
 //! - `feedback`: drafts are kept and judged
 //! - `training`: a run of self-training: what it learns from, keeps, adopts and forgets
+//! - `requests`: what a text without a title was asked for
 //! - `reasoning`: notes taken with the text in view do not give it away
 //! - `systems`: systems side by side on the people of a data set
 //! - `prefixes`: a prompt that was read before is not read again
@@ -79,6 +80,7 @@ mod process_tree;
 mod profiles;
 mod real;
 mod reasoning;
+mod requests;
 mod retrieval;
 mod sampling;
 mod support;

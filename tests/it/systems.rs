@@ -133,7 +133,11 @@ fn all_systems_are_tried_on_the_same_requests_of_other_people() {
     // A round more goes on from the first.
     home.write("config.toml", SETTINGS.replace("rounds = 1", "rounds = 2").as_bytes());
     let said = home.run(arguments).exits(0).stderr;
-    assert!(said.contains("sampling drafts"), "{said}");
+    assert_eq!(said.matches("sampling drafts").count(), 2, "{said}");
+    let table = fs::read_to_string(output.join("report.md")).unwrap();
+    for row in ["rest-em | 1", "rest-em | 2", "rest-pg | 1", "rest-pg | 2"] {
+        assert!(table.contains(&format!("| {row} | 24 |")), "{table}");
+    }
     let known = ["fitting sft", "fitting plain round 1", "fitting round 1"];
     assert!(!known.iter().any(|it| said.contains(it)), "{said}");
 }
@@ -173,4 +177,37 @@ fn a_judge_grades_what_it_has_room_for() {
     };
     assert_eq!(judged("wide"), [true; 3]);
     assert_eq!(judged("narrow"), [false; 3]);
+}
+
+/// A judge that lists the same point of every text: whatever was written says all that the person said.
+#[test]
+fn points_are_compared_draft_by_draft_and_kept() {
+    let (home, people) = home();
+    let token = tiny::llama().tokens().iter().position(|token| token == b"~").unwrap();
+    let mut judge = tiny::always(token).with_context(4096);
+    judge.tokens()[token] = "Ġab".as_bytes().to_vec();
+    for (name, model) in [("same", judge), ("meaning", tiny::bert())] {
+        let file = home.write(&format!("{name}.gguf"), &model.to_bytes());
+        home.run(["model", "pull", file.to_str().unwrap(), "--name", name]).exits(0);
+    }
+    let settings = SETTINGS.replace("embedder = \"\"", "embedder = \"meaning\"");
+    let settings = format!("{settings}judge = \"same\"\naspects = true\n");
+    home.write("config.toml", settings.as_bytes());
+    let output = home.path().join("results");
+    let arguments = ["--json", "eval", "--dataset", &people, "--systems", "base,retrieval"];
+    let arguments = arguments.into_iter().chain(["--output", output.to_str().unwrap()]);
+    let first = home.run(arguments.clone()).exits(0).json();
+    for case in first["cases"].as_array().unwrap() {
+        for system in ["base", "retrieval, best of 3"] {
+            let aspects = &case["systems"][system]["scores"]["aspects"];
+            assert!((aspects["f1"].as_f64().unwrap() - 1.0).abs() < 1e-6, "{aspects:#}");
+            let [point] = aspects["points"].as_array().unwrap().as_slice() else {
+                panic!("{aspects:#}")
+            };
+            assert!(point["person"].as_str().unwrap().starts_with("ab ab"), "{point:#}");
+            assert_eq!(point["person"], point["draft"]);
+        }
+    }
+    assert!(fs::read_to_string(output.join("report.md")).unwrap().contains("| aspects |"));
+    assert_eq!(home.run(arguments).exits(0).json(), first);
 }

@@ -417,13 +417,34 @@ fn a_run_does_not_go_on_with_another_model() {
     home.run(["train", "--user", "me", "--anew", "--rounds", "1", "--samples", "1"]).exits(0);
 }
 
+/// What rounds came to is known when they are done, not only when the run is.
+#[test]
+fn a_round_is_shown_before_the_run_is_at_its_end() {
+    let home = home();
+    let arguments = ["train", "--user", "me", "--rounds", "4", "--samples", "2"];
+    let rounds = |home: &Home| shown(home, &[])["rounds"].as_array().unwrap().clone();
+    let has_begun = || home.run(["train", "show", "--user", "me"]).code == Some(0);
+    stopped_when(&home, &arguments, || has_begun() && !rounds(&home).is_empty());
+    let said = home.run(["train", "show", "--user", "me"]).exits(0).stdout;
+    assert!(said.contains("not at its end") && said.contains("\nround 1: "), "{said}");
+    let done = rounds(&home);
+    assert!((1..4).contains(&done.len()), "{done:?}");
+    home.run(["train", "--user", "me", "--resume"]).exits(0);
+    assert_eq!(rounds(&home)[..done.len()], done);
+}
+
 /// What a run says that is asked to end when it has just begun.
 fn stopped(home: &Home, arguments: &[&str]) -> String {
+    stopped_when(home, arguments, || home.run(["train", "show", "--user", "me"]).code == Some(0))
+}
+
+/// What a run says that is asked to end once it is `due`.
+fn stopped_when(home: &Home, arguments: &[&str], due: impl Fn() -> bool) -> String {
     let mut command = home.command(arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    while home.run(["train", "show", "--user", "me"]).code != Some(0) {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it began");
+    while !due() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was due");
         thread::sleep(Duration::from_millis(5));
     }
     let pid = rustix::process::Pid::from_child(&child);
