@@ -22,7 +22,7 @@ use crate::evaluate::{
 use crate::llama::Model;
 use crate::metrics::StyleProfile;
 use crate::paths::{Paths, create_private_folder, replace};
-use crate::profile::{NoPassphrase, ProfileStore, User};
+use crate::profile::{NewDocument, NoPassphrase, ProfileStore, User};
 use crate::prompt::LAYOUT;
 use crate::selftrain::{ITEMS, Item, Journal, Progress, TrainError};
 
@@ -343,14 +343,17 @@ fn flat(config: &Value) -> BTreeMap<String, &Value> {
 fn people_sha256(people: &[Person]) -> String {
     use sha2::{Digest, Sha256};
     let mut hash = Sha256::new();
-    for person in people {
-        hash.update(person.user.as_bytes());
-        let texts = person.profile.iter().map(|document| document.text.as_str());
-        let queries = person.queries.iter().flat_map(|it| [it.input.as_str(), it.output.as_str()]);
-        for text in texts.chain(queries) {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text.as_bytes());
+    let mut add = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
+    for Person { user, task, profile, queries } in people {
+        [user, task].into_iter().for_each(|text| add(text));
+        for NewDocument { key, title, date, text, .. } in profile {
+            let written = [title, date].map(|it| it.as_deref().unwrap_or_default());
+            [key, text].into_iter().map(String::as_str).chain(written).for_each(&mut add);
         }
+        queries.iter().flat_map(|it| [&it.id, &it.input, &it.output]).for_each(|text| add(text));
     }
     hex::encode(hash.finalize())
 }

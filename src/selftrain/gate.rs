@@ -4,8 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Figures;
+use super::leaks::Learned;
+use super::{Drafted, Figures, Item};
 use crate::config::TrainConfig;
+use crate::perplexity::perplexity_ratio;
 use crate::statistics::{Interval, confidence_above_zero, macro_mean, mean_of, median};
 
 /// What an adapter is compared with.
@@ -90,6 +92,35 @@ pub struct Costs {
     pub recited: f64,
     /// The same of the model without an adapter.
     pub base_recited: f64,
+}
+
+/// What a system wrote, and what it knows besides.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Written<'w> {
+    /// Its drafts of each request.
+    pub drafts: &'w [Vec<Drafted>],
+    /// What each token of the neutral text is worth to it, in nats.
+    pub neutral: &'w [f64],
+}
+
+impl Costs {
+    /// Of a candidate that has `learned`, beside the model without an adapter, in what both wrote for
+    /// `items`.
+    #[must_use]
+    pub fn of(
+        learned: &Learned,
+        items: &[&Item],
+        candidate: Written<'_>,
+        base: Written<'_>,
+    ) -> Self {
+        Self {
+            perplexity_ratio: perplexity_ratio(base.neutral, candidate.neutral).mean,
+            leaks: learned.leaks(items, candidate.drafts),
+            base_leaks: learned.leaks(items, base.drafts),
+            recited: learned.recited(items, candidate.drafts),
+            base_recited: learned.recited(items, base.drafts),
+        }
+    }
 }
 
 /// Judges an adapter by the figures of its drafts; `base` are those of the model without one.
@@ -226,7 +257,6 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::profile::Hit;
-    use crate::selftrain::Item;
 
     const NOTHING_LOST: Costs =
         Costs { perplexity_ratio: 1.0, leaks: 0, base_leaks: 0, recited: 0.0, base_recited: 0.0 };
@@ -316,6 +346,32 @@ mod tests {
         let verdict = judge(&copies, &rivals, &base, costs, &settings());
         assert!(verdict.comparisons[0].is_passed, "it looks better: {verdict:?}");
         assert_eq!(verdict.objections(), ["copying 1.000, at most 0.200"]);
+    }
+
+    #[test]
+    fn costs_are_those_of_the_candidate() {
+        let item = |text: &str| Item {
+            key: "a".into(),
+            request: "a note".into(),
+            task: "free".into(),
+            output: text.into(),
+            passages: Vec::new(),
+            writer: 0,
+            documents: Vec::new(),
+            held_out: true,
+        };
+        let text = "The kettle sings at dawn, and nobody gets up for it: the code is 482913.";
+        let learned = Learned::of([&item(text)].iter());
+        let held_out = item("Another day.");
+        let drafts =
+            |answer: &str| vec![vec![Drafted { answer: answer.into(), ..Drafted::default() }]];
+        let (tells, other) = (drafts(text), drafts("Water boils."));
+        let candidate = Written { drafts: &tells, neutral: &[-2.0, -2.0] };
+        let base = Written { drafts: &other, neutral: &[-1.0, -1.0] };
+        let costs = Costs::of(&learned, &[&held_out], candidate, base);
+        assert!(costs.perplexity_ratio > 2.0, "{costs:?}");
+        assert_eq!((costs.leaks, costs.base_leaks), (1, 0));
+        assert_eq!((costs.recited, costs.base_recited), (1.0, 0.0));
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod workshop;
 pub use error::{TrainError, would_end_so_again};
 pub use expectation::{Harvest, Sample, stage as samples_stage};
 pub use figures::Figures;
-pub use gate::{Comparison, Costs, Guard, Rival, Verdict, judge};
+pub use gate::{Comparison, Costs, Guard, Rival, Verdict, Written, judge};
 pub use grading::{Grader, if_room, likeness, verdicts};
 pub use item::{ITEMS, Item, LEFT_OUT, Shelf, fits, items, key};
 pub use journal::Journal;

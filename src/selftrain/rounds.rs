@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::expectation::{Harvest, Sample, expectation, harvest};
-use super::gate::{self, Costs, Rival, Verdict};
+use super::gate::{self, Costs, Rival, Verdict, Written};
 use super::leaks::Learned;
 use super::lesson::{Lesson, Wanted};
 use super::maximization::{Lessons, maximization};
@@ -18,7 +18,6 @@ use super::trial::{HELD_OUT, System, Trial};
 use super::workshop::{Progress, Workshop};
 use super::{Figures, Item, Journal, TrainError};
 use crate::error::{Error, Explain};
-use crate::perplexity::perplexity_ratio;
 use crate::profile::NewAdapter;
 use crate::prompt::LAYOUT;
 
@@ -337,19 +336,18 @@ impl<'r, 'a> Rounds<'r, 'a> {
         let learned = in_use.map(|it| self.split.learned_by(it)).unwrap_or_default();
         let used = used.as_deref();
         rivals.extend(used.map(|figures| Rival { name: IN_USE, figures, learned: &learned }));
-        let before = trial.neutral(journal, &System::retrieval())?;
-        let after = trial.neutral(journal, &system)?;
-        let (drafts, base_drafts) =
-            (trial.drafts(journal, &system)?, trial.drafts(journal, &System::retrieval())?);
-        let learned = Learned::of(self.split.learned.iter().chain(&self.split.validation));
-        let held_out = &self.split.held_out;
-        let costs = Costs {
-            perplexity_ratio: perplexity_ratio(&before, &after).mean,
-            leaks: learned.leaks(held_out, &drafts),
-            base_leaks: learned.leaks(held_out, &base_drafts),
-            recited: learned.recited(held_out, &drafts),
-            base_recited: learned.recited(held_out, &base_drafts),
+        let mut wrote = |system: &System<'_>| -> Result<_, Error> {
+            Ok((trial.drafts(journal, system)?, trial.neutral(journal, system)?))
         };
+        let (base_drafts, base_neutral) = wrote(&System::retrieval())?;
+        let (drafts, neutral) = wrote(&system)?;
+        let learned = Learned::of(self.split.learned.iter().chain(&self.split.validation));
+        let costs = Costs::of(
+            &learned,
+            &self.split.held_out,
+            Written { drafts: &drafts, neutral: &neutral },
+            Written { drafts: &base_drafts, neutral: &base_neutral },
+        );
         let verdict = gate::judge(&found, &rivals, &base, costs, &self.workshop.config.train);
         journal.keep(VERDICT, &name, &verdict)?;
         Ok(verdict)

@@ -6,7 +6,7 @@ use restpg_edge::llama::Model;
 use restpg_edge::reward::{Case, Judge, Verdict};
 
 use crate::support::{Home, runtime};
-use crate::tiny;
+use crate::{tiny, training};
 
 /// How the kernels round batches of other sizes moves a grade, with random weights, by less.
 const TOLERANCE: f64 = 5e-3;
@@ -89,4 +89,23 @@ fn a_prompt_beyond_the_context_is_refused() {
     let never = AtomicBool::new(false);
     let refused = Judge::new(&model, 1, 512).grade(&case(Some(&long), &[]), &["y"], &never);
     assert!(refused.unwrap_err().to_string().contains("512 tokens is full"));
+}
+
+/// A judge of the reward that has no room for any text: the run goes on without its grades.
+#[test]
+fn a_run_does_not_end_where_the_judge_of_its_reward_has_no_room() {
+    let home = training::home();
+    let model = tiny::llama().with_context(256).to_bytes();
+    let file = home.write("judge.gguf", &model);
+    home.run(["model", "pull", file.to_str().unwrap(), "--name", "narrow"]).exits(0);
+    let more = "[judge]\nmodel = \"narrow\"\n[reward]\njudge_weight = 0.5\n";
+    home.write("config.toml", format!("{}{more}", training::SETTINGS).as_bytes());
+    home.run(["train", "--user", "me", "--rounds", "1", "--samples", "2"]).exits(0);
+    let show = ["--json", "train", "show", "--user", "me", "--round", "1"];
+    let shown = home.run(show).exits(0).json();
+    let drafts = shown["requests"].as_array().unwrap().iter();
+    for draft in drafts.flat_map(|request| request["drafts"].as_array().unwrap()) {
+        assert!(draft["parts"]["judge"].is_null(), "{draft:#}");
+        assert!(draft["reward"].as_f64().is_some(), "{draft:#}");
+    }
 }
