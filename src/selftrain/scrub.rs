@@ -60,20 +60,22 @@ pub fn scrub(text: &str) -> (Cow<'_, str>, usize) {
             parts[1].contains([':', '=']) || secret.contains(|it: char| it.is_ascii_digit());
         is_told.then(|| format!("{}{HIDDEN}", &parts[0][..parts[0].len() - parts[2].len()]))
     });
-    replace(&mut text, &DIGITS, &mut found, |parts| without_card(&parts[0]));
+    replace(&mut text, &DIGITS, &mut found, |parts| without_cards(&parts[0]));
     (text, found)
 }
 
-/// `run`, which is groups of digits, with the card in it hidden: other numbers may stand beside it, its
+/// `run`, which is groups of digits, with the cards in it hidden: other numbers may stand beside one, its
 /// date or its code. `None` without a card.
-fn without_card(run: &str) -> Option<String> {
+fn without_cards(run: &str) -> Option<String> {
     let mut groups: Vec<(usize, usize)> = Vec::new();
     for group in run.split([' ', '-']) {
         let start = groups.last().map_or(0, |(_, end)| end + 1);
         groups.push((start, start + group.len()));
     }
     let first_to_last = |first: usize| groups[first..].iter().map(move |last| (first, last.1));
-    let spans = (0..groups.len()).flat_map(first_to_last);
+    // What is left of a run after a card begins with what separated them.
+    let begins = (0..groups.len()).filter(|&first| groups[first].0 < groups[first].1);
+    let spans = begins.flat_map(first_to_last);
     let spans = spans.map(|(first, end)| (groups[first].0, end));
     let unusual = |&(start, end): &(usize, usize)| {
         let digits = run[start..end].bytes().filter(u8::is_ascii_digit).count();
@@ -81,7 +83,9 @@ fn without_card(run: &str) -> Option<String> {
     };
     let (start, end) =
         spans.filter(|&(start, end)| is_card(&run[start..end])).min_by_key(unusual)?;
-    Some(format!("{}{HIDDEN}{}", &run[..start], &run[end..]))
+    let rest = &run[end..];
+    let rest = without_cards(rest).map_or(Cow::Borrowed(rest), Cow::Owned);
+    Some(format!("{}{HIDDEN}{rest}", &run[..start]))
 }
 
 fn replace(
@@ -137,6 +141,7 @@ mod tests {
             ("Card 4111-1111-1111-1111 123", "Card […] 123"),
             ("On the 12 4111 1111 1111 1111 2026", "On the 12 […] 2026"),
             ("Amex 3782 822463 10005", "Amex […]"),
+            ("4111 1111 1111 1111 5500 0000 0000 0004", "[…] […]"),
             (
                 "-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nbye",
                 "[…]\nbye",
