@@ -31,9 +31,13 @@ fn telling(text: &str) -> HashSet<String> {
 /// The long numbers of a text that are written in groups of two digits or more on average.
 fn grouped(text: &str) -> impl Iterator<Item = String> {
     GROUPED.find_iter(text).filter_map(|found| {
-        let groups = found.as_str().split([' ', '-']).count();
-        let digits: String = found.as_str().chars().filter(char::is_ascii_digit).collect();
-        (digits.len() >= GROUPED_DIGITS_MIN.max(2 * groups)).then_some(digits)
+        let groups: Vec<&str> = found.as_str().split([' ', '-']).collect();
+        let is_year = |it: &&str| it.len() == 4 && (it.starts_with("19") || it.starts_with("20"));
+        // A date, or years.
+        let is_date = groups.iter().all(|it| is_year(it) || it.len() <= 2);
+        let digits = groups.concat();
+        let is_long = digits.len() >= GROUPED_DIGITS_MIN.max(2 * groups.len());
+        (is_long && !is_date).then_some(digits)
     })
 }
 
@@ -144,6 +148,7 @@ mod tests {
             telling("DE89 3704 0044 0532 0130 00, or 4111 1111 1111 1111 after 1 2 3 4 5 6 7 8 9");
         assert_eq!(grouped, ["89370400440532013000", "4111111111111111"].map(str::to_owned).into());
         assert!(telling("in 2024 a@b or @home, on 2024-05-01 at 12:30-14:45").is_empty());
+        assert!(telling("2024-05-01 12:30, 2024-05-01 2024-05-02, 1990 1995 2001").is_empty());
     }
 
     fn drafts(answers: &[&str]) -> Vec<Drafted> {

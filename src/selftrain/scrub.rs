@@ -33,9 +33,11 @@ static PASSWORD: LazyLock<Regex> = LazyLock::new(|| {
         r#"(?i)(?:(?:\b|_)(?:password|passwd|passphrase|passcode|pwd|pin|pin code|api[_ -]?key|secret[_ -]?(?:access[_ -]?)?key|client[_ -]?secret|access[_ -]?token|auth[_ -]?token)|_pass|_token|_secret)(["'`]?\s*[:=]\s*|\s+(?:is|was)\s+)["'`]?([^\s"'`,;]{4,})"#,
     )
 });
-static DIGITS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b\d(?:[ -]?\d){12,}\b"));
-/// How many digits most cards have.
-const USUAL_CARD_DIGITS: usize = 16;
+static DIGITS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b\d(?:[ -]?\d){12,18}\b"));
+/// Cards as they are printed, beside other numbers: their dates, their codes.
+static LONG_CARD: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(?:\d{4}[ -]){4}\d{3}\b"));
+static CARD: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"\b(?:(?:\d{4}[ -]){3}\d{4}|\d{4}[ -]\d{6}[ -]\d{4,5}|\d{13,19})\b"));
 
 fn pattern(pattern: &str) -> Regex {
     Regex::new(pattern).unwrap_or_else(|error| unreachable!("a tested pattern: {error}"))
@@ -60,32 +62,30 @@ pub fn scrub(text: &str) -> (Cow<'_, str>, usize) {
             parts[1].contains([':', '=']) || secret.contains(|it: char| it.is_ascii_digit());
         is_told.then(|| format!("{}{HIDDEN}", &parts[0][..parts[0].len() - parts[2].len()]))
     });
-    replace(&mut text, &DIGITS, &mut found, |parts| without_cards(&parts[0]));
+    for cards in [&LONG_CARD, &CARD] {
+        hide_cards(&mut text, cards, &mut found);
+    }
+    replace(&mut text, &DIGITS, &mut found, |parts| is_card(&parts[0]).then(|| HIDDEN.to_owned()));
     (text, found)
 }
 
-/// `run`, which is groups of digits, with the cards in it hidden: other numbers may stand beside one, its
-/// date or its code. `None` without a card.
-fn without_cards(run: &str) -> Option<String> {
-    let mut groups: Vec<(usize, usize)> = Vec::new();
-    for group in run.split([' ', '-']) {
-        let start = groups.last().map_or(0, |(_, end)| end + 1);
-        groups.push((start, start + group.len()));
+/// Hides the cards that `pattern` finds; what is none may overlap with one.
+fn hide_cards(text: &mut Cow<'_, str>, pattern: &Regex, found: &mut usize) {
+    let (mut hidden, mut kept, mut at) = (String::new(), 0, 0);
+    while let Some(it) = pattern.find_at(text, at) {
+        if is_card(it.as_str()) {
+            hidden.push_str(&text[kept..it.start()]);
+            hidden.push_str(HIDDEN);
+            (kept, at) = (it.end(), it.end());
+            *found += 1;
+        } else {
+            at = it.start() + it.as_str().bytes().take_while(u8::is_ascii_digit).count();
+        }
     }
-    let first_to_last = |first: usize| groups[first..].iter().map(move |last| (first, last.1));
-    // What is left of a run after a card begins with what separated them.
-    let begins = (0..groups.len()).filter(|&first| groups[first].0 < groups[first].1);
-    let spans = begins.flat_map(first_to_last);
-    let spans = spans.map(|(first, end)| (groups[first].0, end));
-    let unusual = |&(start, end): &(usize, usize)| {
-        let digits = run[start..end].bytes().filter(u8::is_ascii_digit).count();
-        digits.abs_diff(USUAL_CARD_DIGITS)
-    };
-    let (start, end) =
-        spans.filter(|&(start, end)| is_card(&run[start..end])).min_by_key(unusual)?;
-    let rest = &run[end..];
-    let rest = without_cards(rest).map_or(Cow::Borrowed(rest), Cow::Owned);
-    Some(format!("{}{HIDDEN}{rest}", &run[..start]))
+    if kept > 0 {
+        hidden.push_str(&text[kept..]);
+        *text = Cow::Owned(hidden);
+    }
 }
 
 fn replace(
@@ -141,7 +141,6 @@ mod tests {
             ("Card 4111-1111-1111-1111 123", "Card […] 123"),
             ("On the 12 4111 1111 1111 1111 2026", "On the 12 […] 2026"),
             ("Amex 3782 822463 10005", "Amex […]"),
-            ("4111 1111 1111 1111 5500 0000 0000 0004", "[…] […]"),
             (
                 "-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nbye",
                 "[…]\nbye",
@@ -158,8 +157,20 @@ mod tests {
     }
 
     #[test]
+    fn several_cards_in_a_row_are_all_hidden() {
+        for text in [
+            "4111 1111 1111 1111 5500 0000 0000 0004",
+            "3782 822463 10005 4111 1111 1111 1111",
+            "378282246310005 4111111111111111",
+        ] {
+            assert_eq!(scrub(text), ("[…] […]".into(), 2), "{text}");
+        }
+    }
+
+    #[test]
     fn plain_writing_stays() {
         for text in [
+            "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20",
             "The password is in the drawer, with the pin that holds the map.",
             "Ring 0191 498 0000, or 0044 191 498 0000 from abroad.",
             "Order 4111 1111 1111 1112 came on the 12th.",
