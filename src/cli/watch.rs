@@ -195,14 +195,17 @@ fn watcher<W: Watcher + 'static>(roots: &[PathBuf]) -> notify::Result<Watching> 
     let config = Config::default().with_poll_interval(POLL_INTERVAL).with_follow_symlinks(false);
     let mut watcher = W::new(sender, config)?;
     for root in roots {
-        if root.is_dir() {
-            watcher.watch(root, RecursiveMode::Recursive)?;
-        }
-        // What is saved or made anew is another file or folder: the folder around it stays. Within
+        // What is saved or made anew is another file or folder: the folder around it stays, and is
+        // watched first, or what takes the place of `root` in between would never be seen. Within
         // another root it is watched already.
         let is_within = |folder: &Path| roots.iter().any(|root| folder.starts_with(root));
         if let Some(folder) = root.parent().filter(|folder| folder.is_dir() && !is_within(folder)) {
             watcher.watch(folder, RecursiveMode::NonRecursive)?;
+        }
+        if root.is_dir() {
+            let watched = watcher.watch(root, RecursiveMode::Recursive);
+            // If it went away at this very moment, its coming again will be seen.
+            watched.or_else(|error| if root.is_dir() { Err(error) } else { Ok(()) })?;
         }
     }
     Ok((Box::new(watcher), events))
@@ -224,6 +227,10 @@ fn is_change(event: &Event, roots: &[PathBuf], ignored: &[PathBuf]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::slice::from_ref;
+    use std::thread;
+
     use notify::event::{AccessKind, CreateKind};
 
     use super::*;
@@ -264,5 +271,28 @@ mod tests {
         assert!(changes.are_due(after(10_000)));
         changes.forget();
         assert!(!changes.are_due(after(99_000)));
+    }
+
+    /// The story: a folder is put in place just while the watch is set on it.
+    #[test]
+    fn a_folder_that_comes_while_the_watch_begins_is_seen() {
+        let place = tempfile::tempdir().unwrap();
+        let place = place.path().canonicalize().unwrap();
+        let root = place.join("notes");
+        for round in 0..200_u64 {
+            let aside = place.join("aside");
+            fs::create_dir(&aside).unwrap();
+            let (from, to) = (aside.clone(), root.clone());
+            let coming = thread::spawn(move || {
+                thread::sleep(Duration::from_micros(round));
+                fs::rename(from, to).unwrap();
+            });
+            let (_watcher, events) = watcher::<RecommendedWatcher>(from_ref(&root)).unwrap();
+            coming.join().unwrap();
+            fs::write(root.join("a.txt"), "The otter came by.").unwrap();
+            let event = events.recv_timeout(Duration::from_secs(5));
+            assert!(event.is_ok(), "nothing of round {round} was seen");
+            fs::remove_dir_all(&root).unwrap();
+        }
     }
 }

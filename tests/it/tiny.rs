@@ -176,12 +176,27 @@ const CHATML: &str = "{% for message in messages %}{{'<|im_start|>' + message['r
     message['content'] + '<|im_end|>' + '\\n'}}{% endfor %}\
     {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
+/// The token that ends what the byte-level models write.
+const END: usize = 2;
+
 /// A llama with a chat template and a byte-level BPE.
 pub fn llama() -> Gguf {
     let mut model = base("llama");
     add_bpe(&mut model, "smollm");
     model.set("tokenizer.chat_template", text(CHATML));
     add_tensors(&mut model, &[]);
+    model
+}
+
+/// A llama that comes to an end of its own now and then: at random it would seldom do so.
+pub fn ending_llama() -> Gguf {
+    let mut model = llama();
+    let row_bytes = N_EMBD as usize * size_of::<f32>();
+    let rows = &mut model.tensor("token_embd.weight").data;
+    for number in rows[END * row_bytes..][..row_bytes].chunks_exact_mut(size_of::<f32>()) {
+        let larger = 3.0 * f32::from_le_bytes(number.try_into().unwrap());
+        number.copy_from_slice(&larger.to_le_bytes());
+    }
     model
 }
 
@@ -359,7 +374,7 @@ fn add_bpe(model: &mut Gguf, pre: &str) {
     model.set("tokenizer.ggml.token_type", Value::I32s(types));
     model.set("tokenizer.ggml.merges", Value::Texts(merges));
     model.set("tokenizer.ggml.bos_token_id", Value::U32(1));
-    model.set("tokenizer.ggml.eos_token_id", Value::U32(2));
+    model.set("tokenizer.ggml.eos_token_id", Value::U32(END as u32));
     model.set("tokenizer.ggml.add_bos_token", Value::Bool(false));
 }
 
