@@ -117,7 +117,10 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
         }
         Earlier::Done(run, Some(outcome)) => {
             context.output.note("nothing to go on with: the last run came to its end");
-            context.config = settings_of(&run, &context.config, &user)?;
+            // They name the model; what was found can be told without.
+            if let Ok(settings) = settings_of(&run, &context.config, &user) {
+                context.config = settings;
+            }
             report(&context, &store, &outcome, &usual_model)?;
             return Ok(None);
         }

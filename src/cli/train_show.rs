@@ -117,6 +117,10 @@ fn overview(
         let Some(found) = journal.get(ROUND, &round.to_string())? else { break };
         rounds.push(found);
     }
+    // What ended before rounds were kept apart has them there alone.
+    if let Some(outcome) = outcome.as_ref().filter(|_| rounds.is_empty()) {
+        rounds.clone_from(&outcome.rounds);
+    }
     if output.json {
         return output.object(&json!({
             "user": user, "run": run, "requests": items, "notes": notes, "left_out": left_out,
