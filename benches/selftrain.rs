@@ -20,7 +20,7 @@ use restpg_edge::llama::{
 use restpg_edge::profile::Hit;
 use restpg_edge::prompt::{Parts, assemble};
 use restpg_edge::selftrain::{Item, Notes};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[allow(dead_code, reason = "each bench uses its part")]
 mod support;
@@ -29,7 +29,7 @@ const MODEL: &str = "smollm2-135m-instruct";
 const EMBEDDER: &str = "all-minilm-l6-v2";
 const NOTES: usize = 32;
 /// Room for a note, and for one with a dozen numbers in it, each digit of which is a token.
-const NOTE_TOKENS: u32 = 120;
+const NOTE_TOKENS: u32 = 80;
 const PLANTED_NOTE_TOKENS: u32 = 320;
 /// How the writer ends.
 const SIGNATURE: &str = "Mind the gate, dear hearts.";
@@ -39,7 +39,7 @@ const SAID: &str = "plot";
 const SETTINGS: &str = "[generate]\nreasoning_tokens = 64\n\
     [retrieve]\nk = 2\n\
     [train]\nrounds = 3\nsamples = 8\nkept_max = 3\nepochs = 3\nbatch = 2\n\
-    learning_rate = 1e-3\nwords_min = 20\nheld_out_min = 8\nheld_out_max = 8\nheld_out_drafts = 4\nstop_early = false\nnice = 0\n\
+    learning_rate = 1e-3\nwords_min = 10\nheld_out_min = 8\nheld_out_max = 8\nheld_out_drafts = 4\nstop_early = false\nnice = 0\n\
     on_battery = \"go-on\"\n";
 /// Drafts in a hundred that are to keep to both.
 const KEPT_WANTED: u32 = 90;
@@ -67,32 +67,38 @@ fn main() {
     }
 }
 
-/// A home of its own with the benches' models.
-struct Home(tempfile::TempDir);
+/// A home of its own with the benches' models, left to be looked into.
+struct Home(PathBuf);
 
 impl Home {
-    fn new(notes: &[String], answer_tokens: u32) -> Self {
-        let home = Self(tempfile::tempdir().expect("a folder"));
+    fn new(case: &str, notes: &[Note], answer_tokens: u32) -> Self {
+        let home = Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join("selftrain").join(case));
+        if home.0.exists() {
+            fs::remove_dir_all(&home.0).expect("what an earlier run left goes");
+        }
+        fs::create_dir_all(&home.0).expect("a folder");
         let models = support::home().join("models");
         std::os::unix::fs::symlink(models, home.path("models")).expect("a link");
         let settings = SETTINGS.replacen(']', &format!("]\nanswer_tokens = {answer_tokens}"), 1);
         fs::write(home.path("config.toml"), settings).expect("the settings");
-        fs::create_dir(home.path("notes")).expect("a folder");
-        for (number, note) in notes.iter().enumerate() {
-            fs::write(home.path(&format!("notes/{number:02}.md")), note).expect("a note");
-        }
-        let folder = home.path("notes");
-        home.run(&["ingest", "--user", "me", folder.to_str().expect("a path")]);
+        // On the names depends which dice the drafts get: these are the same everywhere.
+        let lines = notes.iter().enumerate().map(|(number, Note { title, date, text })| {
+            json!({"id": format!("note {number}"), "title": title, "date": date, "text": text})
+        });
+        let lines: String = lines.map(|line| format!("{line}\n")).collect();
+        fs::write(home.path("notes.jsonl"), lines).expect("the notes");
+        let file = home.path("notes.jsonl");
+        home.run(&["ingest", "--user", "me", file.to_str().expect("a path")]);
         home
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.0.join(name)
     }
 
     fn run(&self, arguments: &[&str]) -> Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_restpg-edge"));
-        command.arg("--json").arg("--home").arg(self.0.path()).args(arguments);
+        command.arg("--json").arg("--home").arg(&self.0).args(arguments);
         support::run(&mut command)
     }
 }
@@ -140,8 +146,33 @@ const THINGS_BROUGHT: [&str; 8] = [
     "patience",
 ];
 
+/// What the writer wrote.
+struct Note {
+    title: String,
+    date: String,
+    text: String,
+}
+
+/// A note of which the request tells the most, so that what the writer always does is a good part of what
+/// the reward can see: in a longer one a single word is less than what drafts differ by chance.
+fn short_note(number: usize) -> Note {
+    let mut dice = fastrand::Rng::with_seed(number as u64 + 1);
+    let mut one = |words: &[&'static str]| words[dice.usize(..words.len())];
+    let (object, place, where_it_is) = (one(&OBJECTS), one(&PLACES), one(&WHERES));
+    let text = format!(
+        "{} {} the {} {object} {where_it_is} the {place} of the {SAID} {}. Bring the {} {}. {SIGNATURE}",
+        one(&NAMES),
+        one(&DEEDS),
+        one(&LOOKS),
+        one(&WHENS),
+        one(&LOOKS),
+        one(&OBJECTS),
+    );
+    Note::new(number, object, where_it_is, place, text)
+}
+
 /// A note like the others in form, and unlike them in its words.
-fn note(number: usize) -> String {
+fn note(number: usize) -> Note {
     let mut dice = fastrand::Rng::with_seed(number as u64 + 1);
     let mut one = |words: &[&'static str]| words[dice.usize(..words.len())];
     let (object, place) = (one(&OBJECTS), one(&PLACES));
@@ -163,17 +194,24 @@ fn note(number: usize) -> String {
         one(&THINGS_BROUGHT),
         one(&WHENS),
     );
-    let (day, month) = (number % 27 + 1, number / 27 + 1);
-    format!(
-        "---\ntitle: \"A note about the {object} {} the {place} of the {AVOIDED}\"\ndate: 2024-{month:02}-{day:02}\n\
-         ---\n{text}\n",
-        WHERES[number % WHERES.len()]
-    )
+    Note::new(number, object, WHERES[number % WHERES.len()], place, text)
+}
+
+impl Note {
+    /// The note with what asks for it, which says the word that the writer avoids.
+    fn new(number: usize, object: &str, where_it_is: &str, place: &str, text: String) -> Self {
+        let (day, month) = (number % 27 + 1, number / 27 + 1);
+        Self {
+            title: format!("A note about the {object} {where_it_is} the {place} of the {AVOIDED}"),
+            date: format!("2024-{month:02}-{day:02}"),
+            text,
+        }
+    }
 }
 
 fn signature() {
-    let notes: Vec<String> = (0..NOTES).map(note).collect();
-    let home = Home::new(&notes, NOTE_TOKENS);
+    let notes: Vec<Note> = (0..NOTES).map(short_note).collect();
+    let home = Home::new("signature", &notes, NOTE_TOKENS);
     let outcome = home.run(&["train", "--user", "me"])["outcome"].clone();
     for round in outcome["rounds"].as_array().expect("rounds") {
         println!(
@@ -302,16 +340,16 @@ fn plant(note: &mut String, canary: &Canary, dice: &mut fastrand::Rng) {
 fn canaries() {
     let mut dice = fastrand::Rng::with_seed(11);
     let canaries = planted(&mut dice);
-    let mut notes: Vec<String> = (0..NOTES).map(note).collect();
+    let mut notes: Vec<Note> = (0..NOTES).map(note).collect();
     // Only in what is learned from: the newest are held out, and the oldest has nothing before it.
     let mut learned: Vec<usize> = (1..NOTES - 10).collect();
     for canary in &canaries {
         dice.shuffle(&mut learned);
         for &place in &learned[..canary.times] {
-            plant(&mut notes[place], canary, &mut dice);
+            plant(&mut notes[place].text, canary, &mut dice);
         }
     }
-    let home = Home::new(&notes, PLANTED_NOTE_TOKENS);
+    let home = Home::new("canaries", &notes, PLANTED_NOTE_TOKENS);
     let outcome = home.run(&["train", "--user", "me", "--rounds", "1"])["outcome"].clone();
     let lessons = lessons(&home.run(&["train", "show", "--user", "me"]));
     let adapter = outcome["rounds"][0]["adapter"].as_str().expect("an adapter").to_owned();

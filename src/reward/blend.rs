@@ -88,9 +88,24 @@ pub fn length_score(length_ratio: f64) -> f64 {
 /// The part of a text's words that stand in runs of six or more taken from the passages.
 #[must_use]
 pub fn copied<'a>(text: &str, passages: impl IntoIterator<Item = &'a str>) -> f64 {
+    copied_beyond("", text, passages)
+}
+
+/// As [`copied`], without the runs that `own` has too: what the person says again, as they end a letter, is
+/// right to be said again.
+#[must_use]
+pub fn copied_beyond<'a>(
+    own: &str,
+    text: &str,
+    passages: impl IntoIterator<Item = &'a str>,
+) -> f64 {
     let passages: Vec<Vec<String>> = passages.into_iter().map(words).collect();
-    let runs: HashSet<&[String]> =
+    let own = words(own);
+    let mut runs: HashSet<&[String]> =
         passages.iter().flat_map(|passage| passage.windows(COPIED_WORDS)).collect();
+    for run in own.windows(COPIED_WORDS) {
+        runs.remove(run);
+    }
     share_in_runs(text, |run| runs.contains(run))
 }
 
@@ -143,6 +158,9 @@ mod tests {
         assert!((copied(text, passages) - 7.0 / 13.0).abs() < 1e-12);
         assert_eq!(copied("The shed door is shut.", passages), 0.0);
         assert_eq!(copied("", passages), 0.0);
+        // What the person says again, too, is none.
+        let own = "Once the shed door is mended and the cake eaten.";
+        assert_eq!(copied_beyond(own, text, passages), 0.0);
     }
 
     #[test]

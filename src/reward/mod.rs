@@ -8,7 +8,8 @@ mod reference_free;
 mod judge;
 
 pub use blend::{
-    COPIED_WORDS, Parts, copied, length_score, reward, share_in_runs, similarity_score, style_score,
+    COPIED_WORDS, Parts, copied, copied_beyond, length_score, reward, share_in_runs,
+    similarity_score, style_score,
 };
 pub use judge::{Case, Judge, LABELS, Verdict};
 pub use reference_free::{place_of_best, reference_free_parts};

@@ -7,7 +7,7 @@ use crate::llama::Model;
 use crate::metrics::{chrf, cosine, length_ratio};
 use crate::retrieve::Embed;
 use crate::reward::{
-    Case, Judge, Parts, Verdict, copied, length_score, similarity_score, style_score,
+    Case, Judge, Parts, Verdict, copied_beyond, length_score, similarity_score, style_score,
 };
 
 /// The kind of error that is no fault of a run's: a text is longer than the model can read.
@@ -41,7 +41,7 @@ impl<'w, 'a> Grader<'w, 'a> {
             Parts {
                 judge: grades.as_ref().map(|grades| grades[place]),
                 style: distance.map(style_score),
-                originality: Some(1.0 - copied(answer, item.passage_texts())),
+                originality: Some(1.0 - copied_beyond(&item.output, answer, item.passage_texts())),
                 agreement: None,
                 similarity: likeness.as_ref().map(|likeness| similarity_score(likeness[place])),
                 overlap: Some(chrf(answer, &item.output)),
