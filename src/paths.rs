@@ -4,6 +4,7 @@
 //! base directories, keys beside the configuration, apart from the data that they open: a copy of
 //! the data folder alone is of no use to whoever finds it.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,8 @@ use etcetera::BaseStrategy;
 use crate::error::{Exit, Explain};
 
 const APPLICATION: &str = "restpg-edge";
+/// How the name of a file ends that is not whole yet.
+const PART: &str = ".restpg-part";
 
 /// The folders of one installation.
 #[derive(Debug, Clone)]
@@ -108,14 +111,17 @@ pub fn write_atomically_with(
 }
 
 /// As [`write_atomically`], for one writer at a time: what a killed process leaves half-written has
-/// one name, which the next write takes over.
+/// one name, `.NAME.restpg-part`, which the next write takes over.
 ///
 /// # Errors
 /// The system's reason; nothing half-written is left then.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
+    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    // A name that nobody else gives a file.
+    let mut part = OsString::from(".");
+    part.push(name);
+    part.push(PART);
+    let part = path.with_file_name(part);
     let written =
         write_synced(&part, bytes).and_then(|()| std::fs::rename(&part, path)).inspect_err(|_| {
             // The first error is the one to tell of.
@@ -127,8 +133,13 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Not the old file with its permissions.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
@@ -165,5 +176,24 @@ mod tests {
         write_atomically(&path, b"second").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"second");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_replaced_file_takes_over_what_was_left_half_written_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let (left, other) = (folder.path().join(".file.restpg-part"), path.with_extension("part"));
+        std::fs::write(&left, b"half").unwrap();
+        std::fs::write(&other, b"somebody's").unwrap();
+        replace(&path, b"whole").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+        assert_eq!(std::fs::read(&other).unwrap(), b"somebody's");
+        assert!(!left.exists());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert!(replace(Path::new("/"), b"").is_err());
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn export(context: &Context, arguments: &ExportArguments) -> Result<(
     if output.json {
         return output.object(&json!({
             "user": user.as_str(),
-            "file": arguments.to,
+            "file": arguments.to.display().to_string(),
             "size_bytes": size_bytes,
         }));
     }

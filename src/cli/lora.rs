@@ -149,7 +149,7 @@ fn finish(
     let last = loss(run.batches.last());
     if context.output.json {
         context.output.object(&json!({
-            "adapter": adapter,
+            "adapter": adapter.display().to_string(),
             "steps": steps,
             "loss": last,
             "held_out_loss_before": before,
@@ -404,7 +404,9 @@ fn convert(context: &Context, arguments: &ConvertArguments) -> Result<Option<Exi
     }
     let config = &exported.adapter.config;
     if context.output.json {
-        context.output.object(&json!({"to": arguments.to, "adapter": config}))?;
+        context.output.object(&json!({
+            "to": arguments.to.display().to_string(), "adapter": config,
+        }))?;
     } else {
         context.output.line(&arguments.to.display().to_string())?;
     }

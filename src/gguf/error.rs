@@ -77,7 +77,10 @@ impl Explain for GgufError {
     }
 
     fn exit(&self) -> Exit {
-        Exit::InvalidData
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::NotFound,
+            _ => Exit::InvalidData,
+        }
     }
 
     fn help(&self) -> Option<String> {

@@ -163,11 +163,16 @@ impl Explain for LoraError {
             Self::OtherRun { .. } => {
                 Some("Give the settings it was begun with, or --output another folder.".into())
             }
-            Self::Write { .. }
-            | Self::Read { .. }
-            | Self::NoAdapter { .. }
-            | Self::Data { .. }
-            | Self::Stopped => None,
+            Self::Write { .. } => Some("Name a place that is there and can be written to.".into()),
+            Self::Read { .. } => {
+                Some("Check the path, and that you may read what is there.".into())
+            }
+            Self::NoAdapter { .. } => Some(
+                "An adapter is the folder of a run of `restpg-edge lora fit`, a GGUF file, or a \
+                 folder with PEFT's adapter_model.safetensors and adapter_config.json."
+                    .into(),
+            ),
+            Self::Data { .. } | Self::Stopped => None,
         }
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use super::checkpoint::{floats, le_bytes};
 use super::{Adapter, AdapterConfig, Design, LoraError, Pair, Projection, RANK_MAX};
 use crate::ggml::RopeKind;
-use crate::gguf::{self, Header, Metadata, ModelFile, Tensor, TensorType, Value};
+use crate::gguf::{self, GgufError, Header, Metadata, ModelFile, Tensor, TensorType, Value};
 use crate::paths::replace;
 
 const BASE_KEY: &str = "restpg_edge.base.sha256";
@@ -91,8 +91,8 @@ pub fn gguf_bytes(architecture: &str, exported: &Exported) -> io::Result<Vec<u8>
 /// # Errors
 /// [`LoraError::Gguf`], and [`LoraError::NoAdapter`] for another kind of file or another model's.
 pub fn read_gguf(path: &Path, design: &Design) -> Result<Exported, LoraError> {
-    let file = ModelFile::open(path)?;
-    read(file.bytes(), path, design)
+    let file = ModelFile::open(path).map_err(|error| no_adapter(path, error))?;
+    read_bytes(file.bytes(), path, design)
 }
 
 /// Reads the bytes of a GGUF adapter for a model of `design`.
@@ -100,7 +100,26 @@ pub fn read_gguf(path: &Path, design: &Design) -> Result<Exported, LoraError> {
 /// # Errors
 /// As [`read_gguf`].
 pub fn read_gguf_bytes(bytes: &[u8], design: &Design) -> Result<Exported, LoraError> {
-    read(bytes, Path::new("the adapter"), design)
+    read_bytes(bytes, Path::new("the adapter"), design)
+}
+
+fn read_bytes(bytes: &[u8], path: &Path, design: &Design) -> Result<Exported, LoraError> {
+    read(bytes, path, design).map_err(|error| match error {
+        LoraError::Gguf(error) => no_adapter(path, error),
+        other => other,
+    })
+}
+
+/// What is wrong with the file of an adapter: nobody can pull it again as a model.
+fn no_adapter(path: &Path, error: GgufError) -> LoraError {
+    let path = path.to_owned();
+    match error {
+        GgufError::Io { source, .. } => LoraError::Read { path, source },
+        GgufError::NotAFile { what, .. } => {
+            LoraError::NoAdapter { path, what: format!("it is {what}") }
+        }
+        other => LoraError::NoAdapter { path, what: other.to_string() },
+    }
 }
 
 fn read(bytes: &[u8], path: &Path, design: &Design) -> Result<Exported, LoraError> {

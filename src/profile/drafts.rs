@@ -176,7 +176,8 @@ impl ProfileStore {
     }
 
     /// Removes the drafts with these ids, or all of them, and with those that something was said of
-    /// the runs of training, which may have learned from them; how many drafts and runs went.
+    /// the runs of training begun since, which may have learned from them; how many drafts and runs
+    /// went.
     ///
     /// # Errors
     /// [`ProfileError::NoSuchDraft`], [`ProfileError::Busy`] or [`ProfileError::Database`]; then
@@ -190,18 +191,18 @@ impl ProfileStore {
                 self.draft(Some(id))?;
             }
         }
+        let chosen: Vec<Option<&String>> =
+            ids.map_or_else(|| vec![None], |ids| ids.iter().map(Some).collect());
         self.changed(|transaction| {
-            let remove = |and: &str| -> rusqlite::Result<usize> {
-                let Some(ids) = ids else {
-                    return transaction.execute(&format!("DELETE FROM draft WHERE {and}"), []);
-                };
-                let sql = format!("DELETE FROM draft WHERE id = ?1 AND {and}");
-                let mut statement = transaction.prepare(&sql)?;
-                ids.iter().map(|id| statement.execute([id])).sum()
+            let of_each = |sql: &str| -> rusqlite::Result<usize> {
+                let mut statement = transaction.prepare(sql)?;
+                chosen.iter().map(|id| statement.execute([id])).sum()
             };
-            let learned = remove("verdict IS NOT NULL")?;
-            let runs = if learned > 0 { transaction.execute("DELETE FROM run", [])? } else { 0 };
-            Ok((learned + remove("TRUE")?, runs))
+            let runs = of_each(
+                "DELETE FROM run WHERE begun_at >= (SELECT min(written_at) FROM draft
+                 WHERE verdict IS NOT NULL AND (?1 IS NULL OR id = ?1))",
+            )?;
+            Ok((of_each("DELETE FROM draft WHERE ?1 IS NULL OR id = ?1")?, runs))
         })
     }
 
@@ -436,6 +437,18 @@ mod tests {
         assert_eq!(store.runs().unwrap().len(), 1);
         assert_eq!(store.remove_drafts(Some(&[told])).unwrap(), (1, 1));
         assert!(store.runs().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_run_stays_that_was_begun_before_a_draft_was_written() {
+        let (_folder, mut store) = store();
+        store.begin_run("00", &serde_json::json!({}), &[], &[]).unwrap();
+        let later = keep(&mut store, "a", &[]);
+        store.judge_draft(&later, &Verdict::Rejected).unwrap();
+        let day_after = "UPDATE draft SET written_at = '9999-12-31T00:00:00Z'";
+        store.connection.execute(day_after, []).unwrap();
+        assert_eq!(store.remove_drafts(None).unwrap(), (1, 0));
+        assert_eq!(store.runs().unwrap().len(), 1);
     }
 
     #[test]
