@@ -351,6 +351,13 @@ fn range(
     if ok { Ok(()) } else { Err(ConfigError::OutOfRange { key, value, range }) }
 }
 
+/// A setting as it was written: 0.2, not the number next to it that 32 bits have.
+#[must_use]
+pub fn decimal(setting: f32) -> f64 {
+    const DIGITS: f64 = 1e6;
+    (f64::from(setting) * DIGITS).round() / DIGITS
+}
+
 fn defaults() -> Table {
     DEFAULTS.parse().expect("configs/default.toml is checked by a test")
 }
@@ -419,7 +426,7 @@ fn finite(text: &str) -> Option<Value> {
 fn type_name(value: &Value) -> &'static str {
     match value {
         Value::String(_) => "a string",
-        Value::Integer(_) => "a whole number that is not negative",
+        Value::Integer(_) => "a whole number from 0 to 4294967295",
         Value::Float(_) => "a number",
         Value::Boolean(_) => "true or false",
         _ => "a table",

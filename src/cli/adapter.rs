@@ -17,6 +17,7 @@ use crate::lora::{self as trainer, Design, gguf_bytes, merge};
 use crate::paths::{replace, write_atomically_with};
 use crate::profile::{Adapter, NewAdapter, ProfileStore};
 use crate::prompt::LAYOUT;
+use crate::selftrain::{LEARNED, Verdict};
 
 /// The name that stands for no adapter.
 const NONE: &str = "none";
@@ -26,8 +27,8 @@ const EXPORTED_WARNING: &str =
 
 #[derive(Debug, thiserror::Error)]
 enum AdapterError {
-    #[error("the adapter {adapter} belongs to another model than {model}")]
-    OfAnother { adapter: String, model: String },
+    #[error("the adapter {adapter} belongs to {its_model}, not to {model}")]
+    OfAnother { adapter: String, its_model: String, model: String },
     #[error("the model that {adapter} belongs to is not here: its file has the hash {sha256}")]
     NoModel { adapter: String, sha256: String },
     #[error("{} is there already", path.display())]
@@ -56,14 +57,16 @@ impl Explain for AdapterError {
 
     fn help(&self) -> Option<String> {
         match self {
-            Self::OfAnother { .. } => Some(
-                "`restpg-edge adapter list` names the model of each; --model chooses one.".into(),
-            ),
+            Self::OfAnother { its_model, .. } => Some(format!(
+                "--model {its_model} writes with it; without --adapter writes what is in use for the model."
+            )),
             Self::NoModel { .. } => Some("Obtain it again: `restpg-edge model pull NAME`.".into()),
             Self::FileExists { .. } => {
                 Some("Choose another name, or overwrite it with --force.".into())
             }
-            Self::Write { .. } => None,
+            Self::Write { .. } => {
+                Some("Give --to a file in a folder that is there and can be written to.".into())
+            }
         }
     }
 }
@@ -79,19 +82,8 @@ pub(super) fn run(context: &Context, command: AdapterCommand) -> Result<Option<E
             let mut store = profile::open(context, &user)?;
             store.adopt_adapter(&adapter)?;
             let known = store.adapter(&adapter)?;
-            if known.about["gate"]["is_adopted"] == false {
-                context
-                    .output
-                    .note("note: training did not adopt it; `restpg-edge adapter show` says why");
-            }
             say(context, &user, &adapter, "in use")?;
-            let model = model_of(context, &known)?;
-            if model != context.config.model.name {
-                context.output.note(&format!(
-                    "it belongs to {model}: `restpg-edge generate --user {user:?} --model {model}` \
-                     writes with it"
-                ));
-            }
+            note_what_use_needs(context, &user, &known)?;
         }
         AdapterCommand::Rollback { user, model } => rollback(context, &user, model.as_deref())?,
         AdapterCommand::Export { user, adapter, merge, to, force } => {
@@ -105,6 +97,12 @@ pub(super) fn run(context: &Context, command: AdapterCommand) -> Result<Option<E
         }
         AdapterCommand::Remove { user, adapter } => {
             let back = profile::open(context, &user)?.remove_adapter(&adapter)?;
+            if context.output.json {
+                context.output.object(&json!({
+                    "user": user, "adapter": adapter, "now": "removed", "in_use_again": back,
+                }))?;
+                return Ok(None);
+            }
             say(context, &user, &adapter, "removed")?;
             if let Some(id) = back {
                 context.output.note(&format!("adapter {id}: in use again"));
@@ -114,11 +112,40 @@ pub(super) fn run(context: &Context, command: AdapterCommand) -> Result<Option<E
     Ok(None)
 }
 
+/// That training did not adopt it, and how to write with it where its model is not the usual one.
+fn note_what_use_needs(context: &Context, user: &str, adapter: &Adapter) -> Result<(), Error> {
+    let (output, id) = (&context.output, &adapter.id);
+    if verdict_on(adapter).is_some_and(|verdict| !verdict.is_adopted) {
+        output.note(&format!(
+            "note: training did not adopt it; `restpg-edge adapter show --user {user:?} {id}` says why"
+        ));
+    }
+    match installed_model_of(context, adapter)? {
+        None => output.note(&format!(
+            "note: the model that it belongs to is not here, its file has the hash {}; `restpg-edge \
+             model pull` obtains it",
+            adapter.base_sha256
+        )),
+        Some(model) if model != context.config.model.name => output.note(&format!(
+            "it belongs to {model}: `restpg-edge generate --user {user:?} --model {model}` writes \
+             with it"
+        )),
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+/// What the gate said of it, where it came of training.
+fn verdict_on(adapter: &Adapter) -> Option<Verdict> {
+    serde_json::from_value(adapter.about.get("gate")?.clone()).ok()
+}
+
 /// The adapter that is asked for, or else the one in use for the model.
 ///
 /// # Errors
 /// That there is no such adapter, that it must not be used, or that it is another model's.
 pub(super) fn chosen(
+    context: &Context,
     store: &ProfileStore,
     asked_for: Option<&str>,
     model: &Manifest,
@@ -132,19 +159,20 @@ pub(super) fn chosen(
             if adapter.base_sha256 == model.sha256 {
                 return Ok(Some(adapter));
             }
+            let its_model = model_of(context, &adapter)?;
             let (adapter, model) = (adapter.id, model.name.clone());
-            Err(AdapterError::OfAnother { adapter, model }.into())
+            Err(AdapterError::OfAnother { adapter, its_model, model }.into())
         }
     }
 }
 
 /// That it was fitted to other prompts than are made now.
-pub(super) fn note_other_layout(context: &Context, adapter: &Adapter) {
+pub(super) fn note_other_layout(context: &Context, user: &str, adapter: &Adapter) {
     let layout = adapter.about["layout"].as_u64();
     if layout.is_some_and(|layout| layout != u64::from(LAYOUT)) {
         context.output.note(&format!(
             "note: the adapter {} was fitted to the prompts of another version of this program, and may \
-             write worse with these; `restpg-edge train` fits another",
+             write worse with these; `restpg-edge train --user {user:?}` fits another",
             adapter.id
         ));
     }
@@ -179,11 +207,17 @@ fn write_merged(
     Ok(())
 }
 
-/// The model that an adapter belongs to, by name where it is here.
-fn model_of(context: &Context, adapter: &Adapter) -> Result<String, Error> {
+/// The name of the model that an adapter belongs to, where it is here.
+fn installed_model_of(context: &Context, adapter: &Adapter) -> Result<Option<String>, Error> {
     let models = ModelStore::new(&context.paths.models).installed()?;
     let known = models.into_values().find(|model| model.sha256 == adapter.base_sha256);
-    Ok(known.map_or_else(|| adapter.base_sha256.chars().take(12).collect(), |model| model.name))
+    Ok(known.map(|model| model.name))
+}
+
+/// The model that an adapter belongs to, by its name or else by the beginning of its hash.
+fn model_of(context: &Context, adapter: &Adapter) -> Result<String, Error> {
+    let name = installed_model_of(context, adapter)?;
+    Ok(name.unwrap_or_else(|| adapter.base_sha256.chars().take(12).collect()))
 }
 
 fn list(context: &Context, user: &str) -> Result<(), Error> {
@@ -232,7 +266,17 @@ fn show(context: &Context, user: &str, id: &str) -> Result<(), Error> {
     }));
     lines.extend(adapter.reason.as_ref().map(|reason| format!("because    {reason}")));
     lines.extend(adapter.parent.as_ref().map(|parent| format!("parent     {parent}")));
-    lines.push(format!("about      {}", adapter.about));
+    if let Some(verdict) = verdict_on(&adapter) {
+        let said = if verdict.is_adopted { "adopted" } else { "not adopted" };
+        lines.push(format!("gate       {said}"));
+        lines.extend(verdict.objections().iter().map(|why| format!("           {why}")));
+    }
+    let mut about = adapter.about;
+    if let Some(about) = about.as_object_mut() {
+        about.remove("gate");
+        about.remove(LEARNED);
+    }
+    lines.push(format!("about      {about}"));
     lines.iter().try_for_each(|line| context.output.line(line))
 }
 
@@ -296,7 +340,7 @@ fn export(
         replace(to, &content).map_err(failed)?;
     }
     if context.output.json {
-        let done = json!({"user": user, "adapter": id, "to": to, "warning": EXPORTED_WARNING});
+        let done = json!({"user": user, "adapter": id, "to": to.display().to_string(), "warning": EXPORTED_WARNING});
         return context.output.object(&done);
     }
     context.output.line(&to.display().to_string())

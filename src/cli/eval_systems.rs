@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::args::EvalArguments;
+use super::interrupt::INTERRUPT;
 use super::manners::Manners;
 use super::stages::Stages;
 use super::train::{self, BEGUN, Begun};
@@ -49,6 +50,8 @@ pub(super) enum SystemsError {
     NotFitted,
     #[error("points of texts are matched by the embedding model {name:?}, which is not here")]
     NoEmbedder { name: String },
+    #[error("the data set has no request {what}")]
+    NoRequest { what: &'static str },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
@@ -62,6 +65,7 @@ impl Explain for SystemsError {
             Self::OtherModel { .. } => "other_models",
             Self::NoEmbedder { .. } => "no_embedder",
             Self::NoSystem { .. } | Self::NotTried { .. } | Self::NotFitted => "usage",
+            Self::NoRequest { .. } => "bad_dataset",
             Self::Write { .. } => "cannot_write",
         }
     }
@@ -75,6 +79,7 @@ impl Explain for SystemsError {
             | Self::NotFitted => Exit::Usage,
             Self::OtherModel { .. } | Self::Write { .. } => Exit::Failed,
             Self::NoRun { .. } | Self::NoEmbedder { .. } => Exit::NotFound,
+            Self::NoRequest { .. } => Exit::InvalidData,
         }
     }
 
@@ -99,7 +104,15 @@ impl Explain for SystemsError {
                 Some(format!("--against takes one of: {}.", names.join(", ")))
             }
             Self::NoEmbedder { name } => Some(format!("`restpg-edge model pull {name}`")),
-            Self::Write { .. } => None,
+            Self::NoRequest { .. } => Some(
+                "Of the people of a task one in three is tried on, the others are learned from: it \
+                 takes two, with texts of [train] words_min to words_max words that the model has \
+                 room for, more of them than --skip leaves out."
+                    .into(),
+            ),
+            Self::Write { .. } => {
+                Some("Name a file or folder that can be made or overwritten.".into())
+            }
         }
     }
 }
@@ -113,6 +126,9 @@ pub(super) fn run(context: Context, arguments: &EvalArguments) -> Result<Option<
     match ended {
         Err(error) if error.inner().kind() == TrainError::Stopped.kind() => {
             output.note("stopped; the same command goes on where it was");
+            if output.json {
+                output.object(&json!({"report": null}))?;
+            }
             Ok(Some(Exit::Interrupted))
         }
         other => other.map(|()| None),
@@ -150,6 +166,7 @@ fn require_tried(arguments: &EvalArguments, tried: &[String]) -> Result<(), Syst
 fn of_user(mut context: Context, user: &str, arguments: &EvalArguments) -> Result<(), Error> {
     let variants = variants(arguments)?;
     require_tried(arguments, &evaluate::tried_names(&variants, context.config.eval.best_of))?;
+    require_place(arguments.report.as_deref())?;
     let mut store = profile::open(&context, user)?;
     let no_run = || SystemsError::NoRun { user: user.to_owned() };
     // The drafts are kept with the run.
@@ -200,12 +217,9 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
     let output = arguments.output.as_ref().ok_or(SystemsError::NoOutput)?;
     let variants = variants(arguments)?;
     require_tried(arguments, &evaluate::tried_names(&variants, context.config.eval.best_of))?;
+    require_place(arguments.report.as_deref())?;
+    context.config.reward.require_training()?;
     let people = evaluate::read_people(&arguments.dataset)?;
-    let failed = |source| SystemsError::Write { path: output.clone(), source };
-    create_private_folder(output).map_err(failed)?;
-    let paths = Paths::resolve(Some(&output.join(WORK)))?;
-    let user = User::parse(JOURNAL)?;
-    let mut store = ProfileStore::open_or_create(&paths, &user, &NoPassphrase)?;
     let config = &context.config;
     let eval = &config.eval;
     let plan = CohortPlan {
@@ -216,6 +230,11 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
     let styles = evaluate::styles(&people);
     let (authors, peers) = authors(&people);
     let bench = Bench::open(&context, styles, Some(authors), peers)?;
+    let failed = |source| SystemsError::Write { path: output.clone(), source };
+    create_private_folder(output).map_err(failed)?;
+    let paths = Paths::resolve(Some(&output.join(WORK)))?;
+    let user = User::parse(JOURNAL)?;
+    let mut store = ProfileStore::open_or_create(&paths, &user, &NoPassphrase)?;
     let settings = json!({
         "config": config, "layout": LAYOUT, "people": people_sha256(&people),
         "files": bench.trainer.files,
@@ -229,13 +248,15 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
             bar.set_position(done as u64);
         };
         let embedder = bench.trainer.embed();
-        let found = evaluate::cohort(&people, plan, config, embedder, &paths, &mut progress)?;
+        let found =
+            evaluate::cohort(&people, plan, config, embedder, &paths, &INTERRUPT, &mut progress)?;
         bar.finish_and_clear();
         Ok(found)
     };
     let cohort = the_cohort(&mut journal, &plan, find)?;
     let tries = bench.work(&context, |workshop, scorer| {
         let cohort = evaluate::that_fits(cohort, workshop)?;
+        require_requests(&cohort, &variants)?;
         let requests = Requests { own: &cohort.test, misled: &cohort.misled };
         let fitted = Fitted::fit(workshop, &mut journal, &cohort.train, &variants)?;
         evaluate::try_systems(
@@ -252,6 +273,34 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
     write_results(output, &tries, &report)?;
     let page = arguments.report.clone().unwrap_or_else(|| output.join("report.html"));
     show(&context, &tries, &report, Some(&page), "people of a data set")
+}
+
+/// That a page can be written, before there is all that it is to have.
+fn require_place(page: Option<&Path>) -> Result<(), SystemsError> {
+    let Some(path) = page else { return Ok(()) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let is_folder = folder.unwrap_or(Path::new(".")).metadata().map(|found| found.is_dir());
+    let kind = match is_folder {
+        Ok(true) if path.is_dir() => io::ErrorKind::IsADirectory,
+        Ok(true) => return Ok(()),
+        Ok(false) => io::ErrorKind::NotADirectory,
+        Err(error) => error.kind(),
+    };
+    Err(SystemsError::Write { path: path.to_owned(), source: kind.into() })
+}
+
+/// That there is something to try the systems on, and to fit those on that are fitted.
+fn require_requests(cohort: &Cohort, variants: &[Variant]) -> Result<(), SystemsError> {
+    let is_fitted =
+        |it: &Variant| !matches!(it, Variant::Base | Variant::Retrieval | Variant::Reasoning);
+    let what = if cohort.test.is_empty() {
+        "to try the systems on"
+    } else if cohort.train.is_empty() && variants.iter().any(is_fitted) {
+        "to learn from"
+    } else {
+        return Ok(());
+    };
+    Err(SystemsError::NoRequest { what })
 }
 
 /// The requests of `plan`, each found once. Those that are learned from and those that are tried on are
@@ -480,7 +529,7 @@ fn show(
         let html = evaluate::page(&title, report, tries);
         replace(path, html.as_bytes())
             .map_err(|source| SystemsError::Write { path: path.to_owned(), source })?;
-        context.output.note(&format!("{} has all drafts, in plain", path.display()));
+        context.output.note(&format!("{} has the drafts, in plain", path.display()));
     }
     if context.output.json {
         return context.output.object(&json!({"report": report, "cases": tries.cases}));

@@ -132,11 +132,13 @@ pub(super) fn run(
     let models = ModelStore::new(&context.paths.models);
     let resolved = models.resolve_for(&config.model.name, purpose, llama::VERSION)?;
     let adapter = match &store {
-        Some(store) => adapter::chosen(store, arguments.adapter.as_deref(), &resolved.manifest)?,
+        Some(store) => {
+            adapter::chosen(&context, store, arguments.adapter.as_deref(), &resolved.manifest)?
+        }
         None => None,
     };
     if let Some(adapter) = &adapter {
-        adapter::note_other_layout(&context, adapter);
+        adapter::note_other_layout(&context, &arguments.user, adapter);
     }
     let adapter_id = adapter.as_ref().map(|adapter| adapter.id.as_str());
     let computes = format!("{} {}", resolved.sha256, adapter_id.unwrap_or("none"));
@@ -255,7 +257,10 @@ pub(super) fn run(
         && context.output.watched()
         && !context.output.json
     {
-        context.output.note(&format!("draft {id}; `restpg-edge feedback` says what becomes of it"));
+        context.output.note(&format!(
+            "draft {id}; `restpg-edge feedback --user {:?}` says what becomes of it",
+            arguments.user
+        ));
     }
     // Also where the drafts were complete and only their grades were not.
     let interrupted = draft.interrupted || INTERRUPT.load(Ordering::Relaxed);
@@ -437,7 +442,7 @@ impl<'a> Screen<'a> {
             Event::Answer(text) => {
                 self.answer_began = true;
                 if !self.output.json && self.written.is_ok() {
-                    self.written = self.output.bytes(text.as_bytes());
+                    self.written = self.output.text(text);
                     if self.written.is_err() {
                         // Nobody reads on: there is nothing left to write for.
                         INTERRUPT.store(true, Ordering::Relaxed);

@@ -47,6 +47,8 @@ impl<'c> Stages<'c> {
         bar.set_position(done);
         if is_new {
             bar.reset_eta();
+        } else {
+            bar.set_message(format!("{name}, {:.1} a minute", bar.per_sec() * 60.0));
         }
     }
 

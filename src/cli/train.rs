@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
+use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::interrupt;
+use super::interrupt::{self, INTERRUPT};
 use super::manners::Manners;
 use super::stages::Stages;
 use super::train_arguments::{RunArguments, TrainArguments, TrainCommand};
 use super::trainer::Trainer;
 use super::{Context, retrieval, train_plan, train_show};
-use crate::config::{Config, TrainConfig};
+use crate::config::{Config, TrainConfig, decimal};
 use crate::error::{Error, Exit, Explain};
 use crate::metrics::StyleProfile;
 use crate::profile::{
@@ -20,7 +21,8 @@ use crate::profile::{
 };
 use crate::prompt::LAYOUT;
 use crate::selftrain::{
-    self, InUse, Journal, OUTCOME, Outcome, PairRules, Pairs, Progress, TrainError, scrub,
+    self, InUse, Journal, LEARNED, OUTCOME, Origin, Outcome, PairRules, Pairs, Progress,
+    TrainError, key, scrub,
 };
 
 /// Texts to learn from, at least.
@@ -104,6 +106,7 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
     let usual_model = context.config.model.name.clone();
     apply_flags(&mut context.config, arguments);
     context.config.check()?;
+    context.config.reward.require_training()?;
     // The parser asks for it.
     let user = User::parse(arguments.user.as_deref().unwrap_or_default())?;
     let mut store = ProfileStore::open(&context.paths, &user, &context.secrets)?;
@@ -136,7 +139,12 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
         context.config = settings_of(run, &context.config, &user)?;
     }
     retrieval::index_after_ingest(&context, &mut store);
-    match train_in(&context, &mut store, earlier) {
+    let ended = match INTERRUPT.load(Ordering::Relaxed) {
+        // Passages found by half an index would be kept.
+        true => Err(TrainError::Stopped.into()),
+        false => train_in(&context, &mut store, earlier),
+    };
+    match ended {
         Err(error) if error.inner().kind() == TrainError::Stopped.kind() => {
             context.output.note(&format!(
                 "stopped; `restpg-edge train --user {:?} --resume` goes on where it was",
@@ -269,7 +277,7 @@ fn rules(settings: &TrainConfig) -> PairRules {
     PairRules {
         words_min: settings.words_min as usize,
         words_max: settings.words_max as usize,
-        held_out_share: f64::from(settings.held_out_share),
+        held_out_share: decimal(settings.held_out_share),
         held_out_min: settings.held_out_min as usize,
         held_out_max: settings.held_out_max as usize,
         trained_max: settings.pairs_max as usize,
@@ -320,8 +328,8 @@ fn train_in(
     }
     let in_use = match begun.in_use_reasons {
         Some(reasoning) => journal.bytes(IN_USE, "")?.map(|content| {
-            let documents = begun.in_use_documents.clone();
-            InUse { content, reasoning, documents }
+            let learned = begun.in_use_learned.clone();
+            InUse { content, reasoning, learned }
         }),
         None => None,
     };
@@ -363,9 +371,9 @@ pub(super) struct Begun {
     pub(super) files: BTreeMap<String, String>,
     /// Whether the adapter that is in use writes notes first; `None` without one.
     in_use_reasons: Option<bool>,
-    /// The documents that it has learned from, by their ids.
+    /// The texts that it has learned, by their names.
     #[serde(default)]
-    in_use_documents: Vec<String>,
+    in_use_learned: Vec<String>,
 }
 
 impl Begun {
@@ -394,7 +402,7 @@ fn begin(context: &Context, store: &mut ProfileStore, trainer: &Trainer) -> Resu
         rejected: material.rejected,
         files: trainer.files.clone(),
         in_use_reasons: in_use.as_ref().map(|it| it.reasoning),
-        in_use_documents: in_use.as_ref().map(|it| it.documents.clone()).unwrap_or_default(),
+        in_use_learned: in_use.as_ref().map(|it| it.learned.clone()).unwrap_or_default(),
     };
     let user = || store.user().to_string();
     let unwritable = |_: serde_json::Error| RunError::OtherVersion { user: user() };
@@ -416,8 +424,15 @@ fn in_use(
     let Some(adapter) = store.adopted_adapter(base_sha256)? else { return Ok(None) };
     let content = store.adapter_content(&adapter.id)?;
     let reasoning = adapter.about["reasoning"].as_bool().unwrap_or(reasoning);
-    let documents = store.adapter_documents(&adapter.id)?;
-    Ok(Some(InUse { content, reasoning, documents }))
+    let learned = match serde_json::from_value(adapter.about[LEARNED].clone()) {
+        Ok(learned) => learned,
+        // It came from elsewhere, or from an earlier version: all that it may have learned.
+        Err(_) => {
+            let documents = store.adapter_documents(&adapter.id)?.into_iter();
+            documents.map(|id| key(&Origin::Document(id))).collect()
+        }
+    };
+    Ok(Some(InUse { content, reasoning, learned }))
 }
 
 /// What a run came to; `usual_model` is the one that writes where none is named.

@@ -113,7 +113,7 @@ fn show(
     }
     if !stages.is_empty() {
         let minutes = stages.iter().map(|stage| stage.seconds).sum::<f64>() / 60.0;
-        output.line(&format!("{:<28}{minutes:>8.1} min at most, about", "all"))?;
+        output.line(&format!("{:<28}{minutes:>8.1} min, about", "all"))?;
     }
     Ok(())
 }
@@ -170,12 +170,18 @@ fn stages(context: &Context, pairs: &Pairs) -> Result<Vec<Stage>, Error> {
         _ => other(&config.train.reasoning_model)?,
     };
     let judge = other(&config.train.gate_judge)?;
+    let grades_count = config.reward.judge_weight > 0.0;
+    let grader = match config.judge.model.as_str() {
+        _ if !grades_count => None,
+        "" => other(&config.model.name)?,
+        name => other(name)?,
+    };
     let sampling = machine.memory_bytes(&base, &sizes, config.train.samples)?;
     let trial = machine.memory_bytes(&base, &sizes, drafts_of_each(config))?;
     let (rows_per_second, fitting) = fitting(context, &machine, &base, &sizes)?;
     bar.finish_and_clear();
     let notes = notes.unwrap_or(Other { rates, memory_bytes: sampling });
-    let costs = Costs { config, pairs, sizes, rates, notes, judge, rows_per_second };
+    let costs = Costs { config, pairs, sizes, rates, notes, grader, judge, rows_per_second };
     Ok(costs.stages(Memory { sampling, trial, fitting }))
 }
 
@@ -284,6 +290,8 @@ struct Costs<'a> {
     rates: Rates,
     /// What writes the notes that are learned.
     notes: Other,
+    /// What grades the drafts that are sampled, beside the model that writes them.
+    grader: Option<Other>,
     /// What grades at the gate.
     judge: Option<Other>,
     rows_per_second: f64,
@@ -305,8 +313,14 @@ impl Costs<'_> {
             stage("fitting to drafts", rounds * self.fitting_seconds(at_once), fitting),
             stage("the gate", self.tried() * self.trial_seconds(), trial),
         ];
+        if let Some(grader) = self.grader {
+            let drafts = self.learned() * self.config.train.samples as usize;
+            let seconds = rounds * self.judging_seconds(drafts, grader.rates);
+            stages.push(stage("grading what is sampled", seconds, sampling + grader.memory_bytes));
+        }
         if let Some(judge) = self.judge {
-            let seconds = self.tried() * self.judging_seconds(judge.rates);
+            let drafts = self.held_out() * drafts_of_each(self.config) as usize;
+            let seconds = self.tried() * self.judging_seconds(drafts, judge.rates);
             stages.push(stage("the judge", seconds, judge.memory_bytes));
         }
         stages.retain(|stage| stage.seconds > 0.0);
@@ -368,9 +382,8 @@ impl Costs<'_> {
         prompt as f64 / self.rates.prefill + written as f64 / self.rates.sample
     }
 
-    /// Seconds to grade them: the text and a draft of it are read for each grade.
-    fn judging_seconds(&self, rates: Rates) -> f64 {
-        let grades = drafts_of_each(self.config) as usize * self.held_out();
-        (grades * (2 * self.sizes.output + LAYOUT_TOKENS)) as f64 / rates.prefill
+    /// Seconds to grade so many: the text and a draft of it are read for each grade.
+    fn judging_seconds(&self, drafts: usize, rates: Rates) -> f64 {
+        (drafts * (2 * self.sizes.output + LAYOUT_TOKENS)) as f64 / rates.prefill
     }
 }

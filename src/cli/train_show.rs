@@ -19,7 +19,7 @@ enum ShowError {
     #[error("{user:?} has no training run")]
     NoRun { user: String },
     #[error("the run has no {what}")]
-    Nothing { what: String },
+    Nothing { user: String, what: String },
 }
 
 impl Explain for ShowError {
@@ -36,9 +36,10 @@ impl Explain for ShowError {
             Self::NoRun { user } => {
                 Some(format!("`restpg-edge train --user {user:?}` begins one."))
             }
-            Self::Nothing { .. } => {
-                Some("`restpg-edge train show` without --round says how far it is.".into())
-            }
+            Self::Nothing { user, .. } => Some(format!(
+                "`restpg-edge train show --user {user:?}` says how far it is, and what is held out: \
+                 of that no drafts are learned from."
+            )),
         }
     }
 }
@@ -71,7 +72,7 @@ pub(super) fn show(
     let run = last_run(&store)?;
     let reasoning = run.settings["generate"]["reasoning"].as_bool().unwrap_or(true);
     let journal = Journal::new(&mut store, run.id.clone());
-    let nothing = |what: &str| ShowError::Nothing { what: what.to_owned() };
+    let nothing = |what: &str| ShowError::Nothing { user: user.to_owned(), what: what.to_owned() };
     let items: Vec<Item> = journal.get(ITEMS, "")?.unwrap_or_default();
     let Some(round) = round else {
         overview(context, user, &run, &journal, &items)?;
@@ -234,10 +235,11 @@ fn drafts_of(
         output.line(&format!("\nnotes\n{}", visible_lines(text)))?;
     }
     for sample in samples {
-        let chosen = match (sample.is_chosen, sample.was_rejected) {
-            (true, _) => ", chosen",
-            (false, true) => ", like a draft that was rejected",
-            (false, false) => "",
+        let chosen = match sample {
+            Sample { is_chosen: true, .. } => ", chosen",
+            Sample { was_rejected: true, .. } => ", like a draft that was rejected",
+            Sample { draft, .. } if !draft.is_whole() => ", came to no end of its own",
+            _ => "",
         };
         let parts = serde_json::to_string(&sample.parts).unwrap_or_default();
         output.line(&format!("\nreward {:.3}{chosen}  {parts}", sample.reward))?;

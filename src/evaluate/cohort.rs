@@ -4,6 +4,7 @@
 //! was learned from a person says little of how well others are written for.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -17,7 +18,7 @@ use crate::metrics::{StyleProfile, words};
 use crate::paths::Paths;
 use crate::profile::Hit;
 use crate::retrieve::{Embed, Query, retrieve_to_write};
-use crate::selftrain::{Item, Overlaps, RELATED_SHARE, Workshop, fits};
+use crate::selftrain::{Item, Overlaps, RELATED_SHARE, TrainError, Workshop, fits};
 use crate::task::Task;
 
 /// Of the people of a task, one in so many is tried on.
@@ -49,13 +50,14 @@ pub struct Cohort {
 /// The requests of `people`; their profiles are built in `scratch`, encrypted.
 ///
 /// # Errors
-/// The store's or the embedding model's.
+/// [`TrainError::Stopped`] when `interrupt` is set, the store's or the embedding model's.
 pub fn cohort(
     people: &[Person],
     plan: &CohortPlan,
     config: &Config,
     embedder: Option<&dyn Embed>,
     scratch: &Paths,
+    interrupt: &AtomicBool,
     on_progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Cohort, Error> {
     let (learned_from, tried_on) = split(people);
@@ -73,14 +75,16 @@ pub fn cohort(
     let test = sample(&test_people, plan.skipped, plan.test_queries);
     let total = train.len() + test.len();
     let chunk_tokens = config.ingest.chunk_tokens as usize;
-    let profiles = Profiles::new(people, embedder, chunk_tokens, scratch);
+    let profiles = Profiles::new(people, embedder, chunk_tokens, scratch, interrupt);
     let mut makings = Makings { people: &usable, config, embedder, profiles };
     let mut cohort = Cohort::default();
     for (done, &(person, query)) in train.iter().enumerate() {
+        go_on(interrupt)?;
         on_progress(done, total);
         cohort.train.extend(makings.item(person, query, person, false)?);
     }
     for (done, &(person, query)) in test.iter().enumerate() {
+        go_on(interrupt)?;
         on_progress(train.len() + done, total);
         let own = makings.item(person, query, person, true)?;
         let Some(other) = next_other(people, person, |place| tried_on.contains(&place)) else {
@@ -94,6 +98,10 @@ pub fn cohort(
         }
     }
     Ok(cohort)
+}
+
+fn go_on(interrupt: &AtomicBool) -> Result<(), TrainError> {
+    if interrupt.load(Ordering::Relaxed) { Err(TrainError::Stopped) } else { Ok(()) }
 }
 
 /// The requests that the model has room for, and for whose texts an answer may be as long.
@@ -203,6 +211,7 @@ impl Makings<'_> {
             passages,
             writer: person,
             documents: Vec::new(),
+            versions: Vec::new(),
             held_out,
         };
         let item = if self.config.train.scrub { item.scrubbed() } else { item };
@@ -213,6 +222,8 @@ impl Makings<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    static NEVER: AtomicBool = AtomicBool::new(false);
     use crate::evaluate::HeldOut;
     use crate::profile::NewDocument;
 
@@ -278,7 +289,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let paths = Paths::resolve(Some(scratch.path())).unwrap();
         let plan = CohortPlan { train_queries: 2, test_queries: 2, skipped: 0 };
-        let made = cohort(&people, &plan, &config(), None, &paths, &mut |_, _| {}).unwrap();
+        let made = cohort(&people, &plan, &config(), None, &paths, &NEVER, &mut |_, _| {}).unwrap();
         assert_eq!((made.test.len(), made.misled.len()), (2, 0));
     }
 
@@ -301,7 +312,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let paths = Paths::resolve(Some(scratch.path())).unwrap();
         let plan = CohortPlan { train_queries: 2, test_queries: 1, skipped: 0 };
-        let made = cohort(&people, &plan, &config(), None, &paths, &mut |_, _| {}).unwrap();
+        let made = cohort(&people, &plan, &config(), None, &paths, &NEVER, &mut |_, _| {}).unwrap();
         for item in made.train.iter().chain(&made.test) {
             assert_eq!(item.passages.len(), 3, "the others are there");
             assert!(item.passage_texts().all(|text| !text.contains("sings")), "{item:?}");
@@ -314,7 +325,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let paths = Paths::resolve(Some(scratch.path())).unwrap();
         let plan = CohortPlan { train_queries: 6, test_queries: 4, skipped: 0 };
-        let made = cohort(&people, &plan, &config(), None, &paths, &mut |_, _| {}).unwrap();
+        let made = cohort(&people, &plan, &config(), None, &paths, &NEVER, &mut |_, _| {}).unwrap();
         assert_eq!((made.train.len(), made.test.len(), made.misled.len()), (6, 4, 4));
         let tried: Vec<usize> = made.test.iter().map(|item| item.writer).collect();
         assert!(made.train.iter().all(|item| !tried.contains(&item.writer) && !item.held_out));

@@ -15,12 +15,13 @@ use super::dataset::{next_other, sample};
 use super::profiles::{Profile, Profiles};
 use super::{HeldOut, Person};
 use crate::config::RetrieveConfig;
-use crate::error::Error;
+use crate::error::{Error, Explain};
 use crate::llama::{CacheType, Model, Room, Token};
 use crate::paths::Paths;
 use crate::profile::Hit;
 use crate::prompt::{self, Parts};
 use crate::retrieve::{Embed, Query, nearest, retrieve_to_write};
+use crate::selftrain::TrainError;
 use crate::statistics::{Interval, macro_mean, mean};
 use crate::task::Task;
 
@@ -168,7 +169,7 @@ pub fn evaluate_retrieval(
     on_progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Report, Error> {
     let sample = sample(people, plan.skipped_per_task, plan.queries_per_task);
-    let profiles = Profiles::new(people, Some(embedder), plan.chunk_tokens, scratch);
+    let profiles = Profiles::new(people, Some(embedder), plan.chunk_tokens, scratch, interrupt);
     let mut choices = Choices { people, embedder, plan, profiles };
     let mut outcomes = Vec::new();
     for (done, &(person, query)) in sample.iter().enumerate() {
@@ -177,7 +178,10 @@ pub fn evaluate_retrieval(
             break;
         }
         let held_out = &people[person].queries[query];
-        let passages = choices.passages(person, held_out)?;
+        let passages = match choices.passages(person, held_out) {
+            Err(error) if error.inner().kind() == TrainError::Stopped.kind() => break,
+            other => other?,
+        };
         let scorer = Scorer { model, plan, task: task(&people[person].task) };
         if let Some(log_likelihood) = scorer.score_all(held_out, &passages)? {
             outcomes.push(Outcome {

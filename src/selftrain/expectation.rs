@@ -16,11 +16,14 @@ use super::{Item, Journal};
 use crate::config::TrainConfig;
 use crate::error::Error;
 use crate::llama::Model;
+use crate::metrics::words;
 use crate::reward::{Parts, reward};
 
 /// Of the runs of words of a draft, the share that makes it another version of a rejected one.
 const REJECTED_SHARE: f64 = 0.5;
 const RUN_WORDS: usize = 6;
+/// What the mean of equal rewards may be below them.
+const ROUNDING: f64 = 1e-9;
 
 /// A draft with what it is worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,7 +119,10 @@ pub fn stage(round: u32, reasoning: bool) -> String {
 }
 
 fn was_rejected(answer: &str, rejected: &[String]) -> bool {
-    rejected.iter().any(|other| leaked(answer, other, [], RUN_WORDS) >= REJECTED_SHARE)
+    // One that is too short to have a run is another version only where it is the same.
+    let is_same = |other: &String| !answer.is_empty() && words(answer) == words(other);
+    let is_version = |other: &String| leaked(answer, other, [], RUN_WORDS) >= REJECTED_SHARE;
+    rejected.iter().any(|other| is_same(other) || is_version(other))
 }
 
 fn writing(settings: &TrainConfig, reasoning: bool) -> Writing {
@@ -171,7 +177,7 @@ fn choose(samples: &mut [Sample], settings: &TrainConfig) {
     for place in order {
         let sample = &samples[place];
         let is_good = sample.reward >= f64::from(settings.reward_min)
-            && sample.reward > mean
+            && sample.reward > mean + ROUNDING
             && sample.draft.is_whole()
             && !sample.was_rejected;
         if is_good
@@ -233,7 +239,7 @@ mod tests {
         assert_eq!(chosen(samples, &settings()), ["a"]);
         let poor = vec![sample("a", 0.19), sample("b", 0.01)];
         assert!(chosen(poor, &settings()).is_empty());
-        let alike = vec![sample("a", 0.6), sample("b", 0.6)];
+        let alike = ["a", "b", "c"].map(|answer| sample(answer, 0.7)).into();
         assert!(chosen(alike, &settings()).is_empty());
     }
 
@@ -269,6 +275,9 @@ mod tests {
                      the gate again where you will find it.";
         assert!(!was_rejected(other, &rejected));
         assert!(!was_rejected("", &rejected));
+        let short = ["Thanks, see you on Friday.".to_owned()];
+        assert!(was_rejected("Thanks - see you on Friday!", &short));
+        assert!(!was_rejected("Thanks, see you on Monday.", &short));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What drafts are like beside what the person wrote: figures that the reward does not see.
+//! What drafts are like beside what the person wrote: figures that the reward is not made of, though kin to
+//! some of its parts.
 //!
 //! ROUGE and METEOR, which LongLaMP (arXiv 2407.11016) reports, measure what a draft says; repetition,
 //! copying and length show what a model does to please a measure.

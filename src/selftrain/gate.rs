@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::leaks::Learned;
 use super::{Drafted, Figures, Item};
-use crate::config::TrainConfig;
+use crate::config::{TrainConfig, decimal};
 use crate::perplexity::perplexity_ratio;
 use crate::statistics::{Interval, confidence_above_zero, macro_mean, mean_of, median};
 
@@ -210,12 +210,6 @@ fn guards(
     ]
 }
 
-/// A setting as it was written: 0.2, not the number next to it that 32 bits have.
-fn decimal(setting: f32) -> f64 {
-    const DIGITS: f64 = 1e6;
-    (f64::from(setting) * DIGITS).round() / DIGITS
-}
-
 impl Comparison {
     /// Whom it was compared with, of `requests` on which.
     #[must_use]
@@ -333,6 +327,7 @@ mod tests {
             }],
             writer: 0,
             documents: Vec::new(),
+            versions: Vec::new(),
             held_out: true,
         };
         let items: Vec<Item> = (0..8).map(item).collect();
@@ -358,6 +353,7 @@ mod tests {
             passages: Vec::new(),
             writer: 0,
             documents: Vec::new(),
+            versions: Vec::new(),
             held_out: true,
         };
         let text = "The kettle sings at dawn, and nobody gets up for it: the code is 482913.";

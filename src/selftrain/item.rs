@@ -32,6 +32,9 @@ pub struct Item {
     pub writer: usize,
     /// What it is made of, by the documents' ids.
     pub documents: Vec<String>,
+    /// The documents that the text itself is, or a version of it, by their ids.
+    #[serde(default)]
+    pub versions: Vec<String>,
     /// Whether it is never trained on.
     pub held_out: bool,
 }
@@ -43,12 +46,11 @@ impl Item {
         Task::named(&self.task).unwrap_or_else(Task::free)
     }
 
-    /// The document that the text is, and versions of it; none of a draft, whose documents are those that it
-    /// was written from.
-    pub fn own_documents(&self) -> impl Iterator<Item = &String> {
-        let is_shown = |id: &str| self.passages.iter().any(|hit| hit.document == id);
-        let is_document = self.key.starts_with(DOCUMENT);
-        self.documents.iter().filter(move |id| is_document && !is_shown(id))
+    /// What tells the text from others across runs: its own name and those of its versions. Passages are
+    /// not among them, nor what a draft was written from.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let versions = self.versions.iter().map(|id| format!("{DOCUMENT}{id}"));
+        std::iter::once(self.key.clone()).chain(versions)
     }
 
     /// The texts of the passages.
@@ -123,6 +125,7 @@ impl Shelf<'_> {
             passages,
             writer: self.writer,
             documents,
+            versions: pair.versions.clone(),
             held_out: pair.held_out,
         };
         Ok(Some(if self.is_scrubbed { item.scrubbed() } else { item }))

@@ -135,6 +135,7 @@ mod tests {
             passages: vec![Hit { text: passage.into(), ..Hit::default() }],
             writer: 0,
             documents: Vec::new(),
+            versions: Vec::new(),
             held_out: true,
         }
     }

@@ -24,6 +24,7 @@ mod requests;
 mod rounds;
 mod scrub;
 mod trial;
+mod wanted;
 mod workshop;
 
 pub use error::{TrainError, would_end_so_again};
@@ -42,8 +43,8 @@ pub use pairs::{Dropped, Origin, Pair, PairRules, Pairs, RELATED_SHARE, Shown, W
 pub use reasoning::{Fault, NOTES, Notes, write_notes};
 pub use requests::write_requests;
 pub use rounds::{
-    AllNotes, InUse, NOTHING, OUTCOME, Outcome, ROUND, Round, Rounds, SFT, SFT_WITH_NOTES, VERDICT,
-    round_name, train,
+    AllNotes, InUse, LEARNED, NOTHING, OUTCOME, Outcome, ROUND, Round, Rounds, SFT, SFT_WITH_NOTES,
+    VERDICT, round_name, train,
 };
 pub use scrub::scrub;
 pub use trial::{HELD_OUT, System, Trial, drafts_of_each};

@@ -21,9 +21,9 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::related::Texts;
+use super::wanted::wanted;
 use crate::metrics::words;
 use crate::profile::{Document, KeptDraft, Verdict};
-use crate::task::Task;
 
 /// What makes pairs of documents.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,7 +32,7 @@ pub struct PairRules {
     pub words_min: usize,
     /// Words that a text has at most: what a draft has room for.
     pub words_max: usize,
-    /// Share of the newest pairs that is held out.
+    /// Share of the newest pairs that is held out, of those that may be.
     pub held_out_share: f64,
     /// Pairs that are held out at least.
     pub held_out_min: usize,
@@ -64,7 +64,7 @@ pub struct Pair {
     pub request: Option<String>,
     /// What the person wrote.
     pub output: String,
-    /// The kind of text, as [`Task`] names it.
+    /// The kind of text, as [`crate::task::Task`] names it.
     pub task: String,
     /// Whom it was written to.
     pub recipient: Option<String>,
@@ -73,6 +73,10 @@ pub struct Pair {
     /// The documents that it is made of, by their ids: itself, or those of the draft; and those that
     /// have much in common with it.
     pub documents: Vec<String>,
+    /// The documents that the text itself is, or a version of it: of a draft that was sent and taken in
+    /// again the latter.
+    #[serde(default)]
+    pub versions: Vec<String>,
     /// What may be shown beside the request.
     pub shown: Shown,
     /// Whether it is never trained on.
@@ -161,19 +165,12 @@ pub struct Pairs {
 
 /// Of the runs of words of the shorter of two texts, the share that makes them related.
 pub const RELATED_SHARE: f64 = 0.2;
-/// Of a time of writing, its date.
-const DATE_BYTES: usize = "YYYY-MM-DD".len();
-/// Characters of the mail that is answered that stand in a request: its beginning.
-const CONTEXT_CHARS_MAX: usize = 1200;
 
 /// The pairs of `documents`, which may be in any order, and of the drafts that were accepted or
 /// edited.
 #[must_use]
 pub fn pairs(documents: &[Document], drafts: &[KeptDraft], rules: &PairRules) -> Pairs {
-    let tasks = tasks();
-    let mut wanted: Vec<Pair> =
-        documents.iter().map(|document| of_document(document, &tasks)).collect();
-    wanted.extend(drafts.iter().filter_map(of_draft));
+    let mut wanted = wanted(documents, drafts);
     // Without a date a text is as old as none. A draft comes before what was sent of it.
     wanted.sort_by(|a, b| (&a.date, &b.origin).cmp(&(&b.date, &a.origin)));
     let texts = Texts::of(&wanted);
@@ -181,7 +178,8 @@ pub fn pairs(documents: &[Document], drafts: &[KeptDraft], rules: &PairRules) ->
     let mut fit: Vec<Placed> = Vec::new();
     for (place, mut pair) in wanted.iter().cloned().enumerate() {
         pair.shown = texts.shown(place, &[]);
-        pair.documents.extend(texts.documents(&texts.related[place]));
+        pair.versions = texts.documents(&texts.related[place]).collect();
+        pair.documents.extend(pair.versions.iter().cloned());
         pair.documents.sort_unstable();
         pair.documents.dedup();
         match unfit(&pair, rules).or_else(|| texts.nothing(&pair.shown)) {
@@ -189,10 +187,12 @@ pub fn pairs(documents: &[Document], drafts: &[KeptDraft], rules: &PairRules) ->
             Some(why) => made.dropped.push(Dropped { origin: pair.origin, why }),
         }
     }
-    let held_out = (fit.len() as f64 * rules.held_out_share).ceil() as usize;
-    let held_out = held_out.max(rules.held_out_min).min(rules.held_out_max);
     let accepted = accepted(&wanted, drafts);
     let is_own = |place: usize| !texts.related[place].iter().any(|it| accepted.contains(it));
+    // Accepted drafts may be many: of the person's own texts the share is held out.
+    let own = fit.iter().filter(|(place, _)| is_own(*place)).count();
+    let held_out = (own as f64 * rules.held_out_share).ceil() as usize;
+    let held_out = held_out.max(rules.held_out_min).min(rules.held_out_max);
     let (tail, fit) = split(fit, held_out, is_own);
     let near_tail: HashSet<usize> =
         tail.iter().flat_map(|(place, _)| texts.related[*place].iter().copied()).collect();
@@ -268,40 +268,6 @@ fn accepted(wanted: &[Pair], drafts: &[KeptDraft]) -> HashSet<usize> {
     (0..wanted.len()).filter(|&place| is_one(&wanted[place])).collect()
 }
 
-fn of_document(document: &Document, tasks: &[(String, &'static str)]) -> Pair {
-    Pair {
-        origin: Origin::Document(document.id.clone()),
-        request: request(document),
-        output: document.text.clone(),
-        task: task(document, tasks).to_owned(),
-        recipient: document.recipient.clone(),
-        date: document.date.clone(),
-        documents: vec![document.id.clone()],
-        shown: Shown::default(),
-        held_out: false,
-    }
-}
-
-/// The text that the person stands by, where the draft came to one.
-fn of_draft(draft: &KeptDraft) -> Option<Pair> {
-    let output = match draft.verdict.as_ref()? {
-        Verdict::Accepted => &draft.answer,
-        Verdict::Edited { final_text } => final_text,
-        Verdict::Rejected => return None,
-    };
-    Some(Pair {
-        origin: Origin::Draft(draft.id.clone()),
-        request: Some(draft.request.clone()),
-        output: output.clone(),
-        task: draft.task.clone(),
-        recipient: draft.recipient.clone(),
-        date: draft.written_at.get(..DATE_BYTES).map(str::to_owned),
-        documents: [&draft.documents[..], &draft.adapter_documents].concat(),
-        shown: Shown::default(),
-        held_out: false,
-    })
-}
-
 /// Why it cannot be asked for.
 fn unfit(pair: &Pair, rules: &PairRules) -> Option<WhyDropped> {
     match words(&pair.output).len() {
@@ -309,33 +275,6 @@ fn unfit(pair: &Pair, rules: &PairRules) -> Option<WhyDropped> {
         count if count > rules.words_max => Some(WhyDropped::TooLong),
         _ => None,
     }
-}
-
-/// What the document answers, where it says so itself.
-fn request(document: &Document) -> Option<String> {
-    let title = document.title.as_deref().map(str::trim).filter(|title| !title.is_empty());
-    let answered = document.context.as_deref().map(str::trim).filter(|text| !text.is_empty());
-    match (title, answered) {
-        (title, Some(answered)) => {
-            let mut beginning: String = answered.chars().take(CONTEXT_CHARS_MAX).collect();
-            if beginning.len() < answered.len() {
-                beginning.push('…');
-            }
-            let title = title.map(|title| format!("{title}\n\n")).unwrap_or_default();
-            Some(format!("{title}In answer to:\n{beginning}"))
-        }
-        (Some(title), None) => Some(title.to_owned()),
-        (None, None) => None,
-    }
-}
-
-/// The kinds of documents that are those of a task.
-fn tasks() -> Vec<(String, &'static str)> {
-    Task::names().filter_map(|name| Some((Task::named(name)?.kind?, name))).collect()
-}
-
-fn task(document: &Document, tasks: &[(String, &'static str)]) -> &'static str {
-    tasks.iter().find(|(kind, _)| *kind == document.kind).map_or("free", |(_, name)| name)
 }
 
 #[cfg(test)]
@@ -550,7 +489,8 @@ mod tests {
         let made = pairs(&documents, std::slice::from_ref(&draft), &PairRules::default());
         let dropped = made.dropped.iter().find(|dropped| dropped.origin == of("sent")).unwrap();
         assert_eq!(dropped.why, WhyDropped::Repeated);
-        assert!(made.pairs.iter().any(|pair| pair.origin == Origin::Draft("a".into())));
+        let sent = made.pairs.iter().find(|pair| pair.origin == Origin::Draft("a".into())).unwrap();
+        assert_eq!(sent.versions, ["sent"]);
         // Where what an edited draft became is among the newest, its copy is not trained on.
         let old = document("copy", Some("2023-01-02"), &draft.answer);
         let documents: Vec<Document> = diary(7).into_iter().chain([old]).collect();
@@ -567,6 +507,19 @@ mod tests {
         for pair in made.pairs.iter().filter(|pair| !pair.held_out) {
             assert!(!shown(pair, &documents).contains(&"copy".to_owned()));
         }
+    }
+
+    #[test]
+    fn many_accepted_drafts_do_not_have_the_person_s_own_texts_held_out() {
+        let accepted = |number: usize| KeptDraft {
+            written_at: "2024-03-01T10:00:00Z".into(),
+            ..draft(&format!("a{number}"), Some(Verdict::Accepted))
+        };
+        let drafts: Vec<KeptDraft> = (0..40).map(accepted).collect();
+        let made = pairs(&diary(26), &drafts, &PairRules::default());
+        assert_eq!(made.pairs.iter().filter(|pair| pair.held_out).count(), 5);
+        let is_own = |pair: &&Pair| !pair.held_out && matches!(pair.origin, Origin::Document(_));
+        assert_eq!(made.pairs.iter().filter(is_own).count(), 20);
     }
 
     #[test]

@@ -158,6 +158,7 @@ mod tests {
             }],
             writer: 0,
             documents: Vec::new(),
+            versions: Vec::new(),
             held_out: false,
         }
     }

@@ -28,8 +28,8 @@ pub struct InUse {
     pub content: Vec<u8>,
     /// Whether it was fitted to write notes first.
     pub reasoning: bool,
-    /// The documents that it has learned from, by their ids.
-    pub documents: Vec<String>,
+    /// The texts that it has learned, by their names ([`Item::names`]).
+    pub learned: Vec<String>,
 }
 
 /// What a round came to.
@@ -111,8 +111,8 @@ pub fn train(
         };
         let adapter = journal.add_adapter(&round.to_string(), &new, is_adopted)?;
         if is_adopted {
-            let documents = run.split.documents();
-            in_use = Some(InUse { content: current.clone(), reasoning: run.reasoning, documents });
+            let learned = run.split.learned_names();
+            in_use = Some(InUse { content: current.clone(), reasoning: run.reasoning, learned });
             outcome.adopted = Some(adapter.clone());
         }
         parent = Some(adapter.clone());
@@ -167,19 +167,27 @@ impl<'i> Split<'i> {
 
     /// The places of the held-out texts that an adapter has learned, or a version of them.
     fn learned_by(&self, adapter: &InUse) -> Vec<usize> {
-        let has_learned =
-            |item: &Item| item.own_documents().any(|it| adapter.documents.contains(it));
+        let has_learned = |item: &Item| item.names().any(|it| adapter.learned.contains(&it));
         (0..self.held_out.len()).filter(|&place| has_learned(self.held_out[place])).collect()
+    }
+
+    /// The names of the texts that were learned, or told when to stop.
+    fn learned_names(&self) -> Vec<String> {
+        self.of_all(|item| item.names().collect())
     }
 
     /// The documents that were learned from or shown meanwhile.
     fn documents(&self) -> Vec<String> {
+        self.of_all(|item| item.documents.clone())
+    }
+
+    /// What `of` says of everything that is not held out, each once.
+    fn of_all(&self, of: impl Fn(&Item) -> Vec<String>) -> Vec<String> {
         let items = self.learned.iter().chain(&self.validation);
-        let mut documents: Vec<String> =
-            items.flat_map(|item| item.documents.iter().cloned()).collect();
-        documents.sort_unstable();
-        documents.dedup();
-        documents
+        let mut all: Vec<String> = items.flat_map(|item| of(item)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 }
 
@@ -208,6 +216,8 @@ pub const SFT_WITH_NOTES: &str = "sft with notes";
 
 /// The stage of the journal that has what the gate said, by the names of rounds.
 pub const VERDICT: &str = "verdict";
+/// Where the ledger has the names of the texts that an adapter has learned.
+pub const LEARNED: &str = "learned";
 /// What the adapter in use is called as a rival.
 const IN_USE: &str = "the adapter in use";
 
@@ -374,6 +384,7 @@ impl<'r, 'a> Rounds<'r, 'a> {
                 "validation": self.split.validation.len(),
                 "held_out": self.split.held_out.len(),
             },
+            LEARNED: self.split.learned_names(),
             "rewards": harvest,
             "gate": verdict,
         })
@@ -449,6 +460,7 @@ mod tests {
             passages: Vec::new(),
             writer: 0,
             documents: vec![format!("d{key}")],
+            versions: Vec::new(),
             held_out,
         }
     }
@@ -473,20 +485,33 @@ mod tests {
     #[test]
     fn what_the_adapter_in_use_has_learned_is_found_by_the_text_and_not_by_what_is_shown() {
         let mut items: Vec<Item> = (0..4).map(|key| item(key, true)).collect();
-        items.iter_mut().for_each(|item| item.key.insert_str(0, "document "));
-        // Shown for the last, and learned as a passage is.
+        for (number, item) in items.iter_mut().enumerate() {
+            item.key = format!("document d{number}");
+            item.versions = vec![format!("d{number}")];
+        }
+        // Shown for the third, and learned as a text.
         items[2].documents.push("d9".into());
         items[2].passages = vec![Hit { document: "d9".into(), ..Hit::default() }];
         // A draft that the adapter itself wrote, from all that it knows, and that the person edited.
-        items[3].key = "draft a".into();
-        let adapter = |documents: &[&str]| InUse {
+        items[3] = Item { key: "draft a".into(), versions: Vec::new(), ..items[3].clone() };
+        let adapter = |learned: &[&str]| InUse {
             content: Vec::new(),
             reasoning: true,
-            documents: documents.iter().map(ToString::to_string).collect(),
+            learned: learned.iter().map(ToString::to_string).collect(),
         };
         let split = Split::of(&items, 0.0);
-        assert_eq!(split.learned_by(&adapter(&["d9", "d1", "d3", "d7"])), [1]);
+        let learned = ["document d9", "document d1", "document d3", "document d7"];
+        assert_eq!(split.learned_by(&adapter(&learned)), [1]);
+        assert_eq!(split.learned_by(&adapter(&["draft a"])), [3]);
         assert_eq!(split.learned_by(&adapter(&[])), [0; 0]);
+        // A mail that was sent of a draft, and the draft.
+        let mut sent = items[3].clone();
+        (sent.held_out, sent.versions) = (false, vec!["d0".into()]);
+        sent.documents.push("d2".into());
+        items.push(sent);
+        let split = Split::of(&items, 0.0);
+        assert_eq!(split.learned_by(&adapter(&["document d0"])), [0]);
+        assert_eq!(split.learned_names(), ["document d0", "draft a"]);
     }
 
     #[test]

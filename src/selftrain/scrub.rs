@@ -24,7 +24,7 @@ static KEY_LINES: LazyLock<Regex> =
 /// Tokens of well-known services, and JSON web tokens.
 static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"\b(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|sk-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{30,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)",
+        r"\b(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|sk-[A-Za-z0-9_-]{16,}|[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/=]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}|AIza[A-Za-z0-9_-]{30,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)",
     )
 });
 /// What is called a password, also as a part of a name, how that is said, and what follows.
@@ -33,6 +33,9 @@ static PASSWORD: LazyLock<Regex> = LazyLock::new(|| {
         r#"(?i)(?:(?:\b|_)(?:password|passwd|passphrase|passcode|pwd|pin|pin code|api[_ -]?key|secret[_ -]?(?:access[_ -]?)?key|client[_ -]?secret|access[_ -]?token|auth[_ -]?token)|_pass|_token|_secret)(["'`]?\s*[:=]\s*|\s+(?:is|was)\s+)["'`]?([^\s"'`,;]{4,})"#,
     )
 });
+/// What opens a web service, in a header.
+static BEARER: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"\b([Bb]earer\s+)([A-Za-z0-9._~+/-]{16,}=*)"));
 static DIGITS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b\d(?:[ -]?\d){12,18}\b"));
 /// Cards as they are printed, beside other numbers: their dates, their codes.
 static LONG_CARD: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(?:\d{4}[ -]){4}\d{3}\b"));
@@ -61,6 +64,11 @@ pub fn scrub(text: &str) -> (Cow<'_, str>, usize) {
         let is_told =
             parts[1].contains([':', '=']) || secret.contains(|it: char| it.is_ascii_digit());
         is_told.then(|| format!("{}{HIDDEN}", &parts[0][..parts[0].len() - parts[2].len()]))
+    });
+    replace(&mut text, &BEARER, &mut found, |parts| {
+        // Words have no digits.
+        let is_key = parts[2].contains(|it: char| it.is_ascii_digit());
+        is_key.then(|| format!("{}{HIDDEN}", &parts[1]))
     });
     for cards in [&LONG_CARD, &CARD] {
         hide_cards(&mut text, cards, &mut found);
@@ -136,6 +144,8 @@ mod tests {
             ("AWS_SECRET_ACCESS_KEY='wJalrXUtnFEMI'", "AWS_SECRET_ACCESS_KEY='[…]'"),
             ("export GH_TOKEN=abcdefgh", "export GH_TOKEN=[…]"),
             ("my PIN is 4711.", "my PIN is […]"),
+            ("Stripe: sk_live_4eC39HqLyjWDarjtT1zdp7dc.", "Stripe: […]."),
+            ("Authorization: Bearer mF_9.B5f-4.1JqMabcdef", "Authorization: Bearer […]"),
             ("Card 4111 1111 1111 1111, until May", "Card […], until May"),
             ("Card 4111 1111 1111 1111 12/26", "Card […] 12/26"),
             ("Card 4111-1111-1111-1111 123", "Card […] 123"),
@@ -176,6 +186,7 @@ mod tests {
             "Order 4111 1111 1111 1112 came on the 12th.",
             "The secret: plenty of water.",
             "sk-short",
+            "the bearer internationalization/localization",
             "It ends with\n-----END RSA PRIVATE KEY-----",
             &"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\n".repeat(2),
         ] {

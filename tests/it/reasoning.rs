@@ -53,6 +53,7 @@ fn item(number: usize) -> Item {
         passages: PASSAGES.iter().map(passage).collect(),
         writer: 0,
         documents: Vec::new(),
+        versions: Vec::new(),
         held_out: false,
     }
 }
