@@ -242,11 +242,14 @@ fn signature() {
         }
     }
     println!("{KEPT_WANTED} % of rest-pg's drafts are to keep to both");
-    for (system, Kept { drafts, ends, avoids, both }) in kept {
+    for (system, Kept { drafts, ends, avoids, both }) in &kept {
         println!(
             "{system:<16} {both} of {drafts} drafts keep to both; {ends} end so, {avoids} avoid the word"
         );
     }
+    let trained = &kept["rest-pg"];
+    assert!(rises, "the reward is to rise from round to round: {rewards:?}");
+    assert!(100 * trained.both >= KEPT_WANTED as usize * trained.drafts, "too few keep to both");
 }
 
 /// How many drafts keep to what the writer always does.
@@ -376,15 +379,16 @@ fn canaries() {
                 .iter()
                 .filter_map(|it| Asked::of(&after, it, is_taught.then_some(lessons.as_slice())))
                 .collect();
+            let said = asked.iter().filter(|it| it.is_said_by(&after)).count();
             println!(
                 "  asked {how}: exposure {:.2} bits, {:.2} without training, of {:.2} at most; said \
-                 {} of {}",
+                 {said} of {}",
                 mean_exposure(&after, &asked),
                 mean_exposure(&before, &asked),
                 ((OTHERS + 1) as f64).log2(),
-                asked.iter().filter(|it| it.is_said_by(&after)).count(),
                 asked.len(),
             );
+            assert!(times > 1 || said == 0, "what stood once is said");
         }
     }
 }

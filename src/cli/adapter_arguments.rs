@@ -7,12 +7,14 @@ use clap::{Subcommand, ValueHint};
 #[derive(Debug, Subcommand)]
 pub(super) enum AdapterCommand {
     /// List the adapters of a profile, oldest first
+    #[command(after_help = "Example: restpg-edge adapter list --user me")]
     List {
         /// Whose adapters
         #[arg(long, value_name = "U")]
         user: String,
     },
     /// Show what is known of an adapter
+    #[command(after_help = "Example: restpg-edge adapter show --user me 5c01aa9e")]
     Show {
         /// Whose adapter
         #[arg(long, value_name = "U")]
@@ -39,6 +41,7 @@ pub(super) enum AdapterCommand {
         path: PathBuf,
     },
     /// Write with an adapter from now on, instead of the one in use for its model
+    #[command(after_help = "Example: restpg-edge adapter use --user me 5c01aa9e")]
     Use {
         /// Whose adapter
         #[arg(long, value_name = "U")]
@@ -47,6 +50,9 @@ pub(super) enum AdapterCommand {
         adapter: String,
     },
     /// Take the adapter in use out of use, and go back to the one before it
+    #[command(after_help = "Examples:\n  \
+        restpg-edge adapter rollback --user me\n  \
+        restpg-edge adapter rollback --user me --model qwen2.5-coder-0.5b-instruct")]
     Rollback {
         /// Whose adapter
         #[arg(long, value_name = "U")]
@@ -79,6 +85,7 @@ pub(super) enum AdapterCommand {
         force: bool,
     },
     /// Remove an adapter for good
+    #[command(after_help = "Example: restpg-edge adapter remove --user me 5c01aa9e")]
     Remove {
         /// Whose adapter
         #[arg(long, value_name = "U")]

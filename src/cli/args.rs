@@ -66,6 +66,9 @@ pub(super) struct Global {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Models by name: pull, list, show, verify, remove
+    #[command(after_help = "Examples:\n  \
+        restpg-edge model list\n  \
+        restpg-edge model pull smollm2-135m-instruct")]
     Model {
         #[command(subcommand)]
         command: ModelCommand,
@@ -86,6 +89,9 @@ pub(super) enum Command {
         that most of your sent mail comes from.")]
     Ingest(IngestArguments),
     /// A profile: list, show, search, forget, check, protect, export, import, delete
+    #[command(after_help = "Examples:\n  \
+        restpg-edge profile list --user me\n  \
+        restpg-edge profile search --user me \"the leaking roof\"")]
     Profile {
         #[command(subcommand)]
         command: ProfileCommand,
@@ -99,6 +105,9 @@ pub(super) enum Command {
         stdout carries the answer alone; the reasoning is shown on stderr where it is a terminal.")]
     Generate(Box<GenerateArguments>),
     /// The adapters of a profile: list, show, add, use, rollback, export, remove
+    #[command(after_help = "Examples:\n  \
+        restpg-edge adapter list --user me\n  \
+        restpg-edge adapter use --user me 5c01aa9e")]
     Adapter {
         #[command(subcommand)]
         command: AdapterCommand,
@@ -157,6 +166,9 @@ pub(super) enum Command {
         the embedding model of [retrieve] embedder.")]
     Eval(EvalArguments),
     /// Fit a LoRA adapter to examples in a file; convert adapters
+    #[command(after_help = "Examples:\n  \
+        restpg-edge lora fit --data mails.jsonl --output mails\n  \
+        restpg-edge lora convert mails mails.gguf")]
     Lora {
         #[command(subcommand)]
         command: LoraCommand,
@@ -183,9 +195,15 @@ pub(super) enum Command {
         #[arg(long, value_name = "MIB")]
         memory_mib_max: u32,
     },
-    /// Print the manual page
-    #[command(after_help = "Example: restpg-edge man | man -l -")]
-    Man,
+    /// Print the manual page, of all or of one command
+    #[command(after_help = "Examples:\n  \
+        restpg-edge man | man -l -\n  \
+        restpg-edge man train show | man -l -")]
+    Man {
+        /// The command
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -226,8 +244,12 @@ pub(super) enum ModelCommand {
         weights: WeightArgument,
     },
     /// List the models that are known, and which are here
+    #[command(after_help = "Example: restpg-edge model list")]
     List,
     /// Show a model's metadata, tensor types and memory
+    #[command(after_help = "Examples:\n  \
+        restpg-edge model show smollm2-135m-instruct\n  \
+        restpg-edge model show --context 8192 smollm2-135m-instruct")]
     Show {
         /// Its name
         name: String,
@@ -245,11 +267,13 @@ pub(super) enum ModelCommand {
         table. It needs room for three copies of the model meanwhile.")]
     Tune(TuneArguments),
     /// Recompute the hash of a model's file
+    #[command(after_help = "Example: restpg-edge model verify smollm2-135m-instruct")]
     Verify {
         /// Its name
         name: String,
     },
     /// Remove a model from this machine
+    #[command(after_help = "Example: restpg-edge model remove smollm2-135m-instruct")]
     Remove {
         /// Its name
         name: String,
@@ -407,6 +431,7 @@ fn parse_address(text: &str) -> Result<String, String> {
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("measured").args(["retrieval", "graders"])))]
+#[command(group(ArgGroup::new("whose").args(["user", "dataset"]).required(true)))]
 pub(super) struct EvalArguments {
     /// Compare ways to choose passages
     #[arg(long)]
@@ -415,10 +440,10 @@ pub(super) struct EvalArguments {
     #[arg(long, conflicts_with_all = ["retrieval", "systems"])]
     pub(super) graders: bool,
     /// Try the systems on what is held out of this person's last training run
-    #[arg(long, value_name = "U", conflicts_with_all = ["dataset", "retrieval", "graders"])]
+    #[arg(long, value_name = "U", conflicts_with_all = ["retrieval", "graders"])]
     pub(super) user: Option<String>,
     /// Files with a person a line
-    #[arg(long, num_args = 1.., required_unless_present = "user", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, num_args = 1.., value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) dataset: Vec<PathBuf>,
     /// Folder for what comes of it, and for what goes on where it was stopped
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["user", "retrieval", "graders"])]
@@ -485,6 +510,18 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        fn look(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let is_shown = help.contains("Example") && help.contains(path.trim());
+            assert!(is_shown || command.is_hide_set(), "{path}: {help}");
+            command.get_subcommands().for_each(|command| look(command, &path));
+        }
+        look(&Arguments::command(), "");
     }
 
     #[test]

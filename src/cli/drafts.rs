@@ -47,7 +47,9 @@ impl Explain for FinalError {
 
     fn help(&self) -> Option<String> {
         match self {
-            Self::Read { .. } => None,
+            Self::Read { .. } => {
+                Some("Give a text file that can be read, or - for standard input.".into())
+            }
             Self::Empty { .. } => Some("A draft of no use is said to be so with --reject.".into()),
             Self::NotText { .. } => Some("Give the text that you sent, as plain text.".into()),
         }
@@ -58,8 +60,8 @@ pub(super) fn run(context: &Context, command: DraftsCommand) -> Result<Option<Ex
     match command {
         DraftsCommand::List { user } => list(context, &user)?,
         DraftsCommand::Show { user, draft } => show(context, &user, draft.as_deref())?,
-        DraftsCommand::Remove { user, all, drafts } => {
-            let chosen = if all { None } else { Some(drafts.as_slice()) };
+        DraftsCommand::Remove { user, which } => {
+            let chosen = if which.all { None } else { Some(which.drafts.as_slice()) };
             let (removed, runs) = profile::open(context, &user)?.remove_drafts(chosen)?;
             if context.output.json {
                 let said = json!({"user": user, "removed": removed, "runs": runs});
@@ -67,7 +69,9 @@ pub(super) fn run(context: &Context, command: DraftsCommand) -> Result<Option<Ex
             } else {
                 context.output.note(&format!("{removed} drafts removed"));
                 if runs > 0 {
-                    context.output.note("a run of training knew some of them, and went too");
+                    context.output.note(
+                        "the run of training begun since may have learned from them, and went too",
+                    );
                 }
             }
         }
@@ -108,10 +112,11 @@ fn show(context: &Context, user: &str, id: Option<&str>) -> Result<(), Error> {
     if output.watched() {
         output.note(&format!("{}\n", line(&draft)));
     }
-    match &draft.verdict {
-        Some(Verdict::Edited { final_text }) => output.line(final_text),
-        _ => output.line(&draft.answer),
-    }
+    let text = match &draft.verdict {
+        Some(Verdict::Edited { final_text }) => final_text,
+        _ => &draft.answer,
+    };
+    output.text(&format!("{text}\n"))
 }
 
 pub(super) fn feedback(

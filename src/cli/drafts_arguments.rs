@@ -7,12 +7,16 @@ use clap::{Args, Subcommand, ValueHint};
 #[derive(Debug, Subcommand)]
 pub(super) enum DraftsCommand {
     /// List the drafts that were kept, newest first
+    #[command(after_help = "Example: restpg-edge drafts list --user me")]
     List {
         /// Whose drafts
         #[arg(long, value_name = "U")]
         user: String,
     },
     /// Print a draft, or the text that it became; without an id, the newest
+    #[command(after_help = "Examples:\n  \
+        restpg-edge drafts show --user me\n  \
+        restpg-edge drafts show --user me 5c01aa9e")]
     Show {
         /// Whose draft
         #[arg(long, value_name = "U")]
@@ -21,17 +25,27 @@ pub(super) enum DraftsCommand {
         draft: Option<String>,
     },
     /// Remove drafts, with what was said of them
+    #[command(after_help = "Examples:\n  \
+        restpg-edge drafts remove --user me 5c01aa9e\n  \
+        restpg-edge drafts remove --user me --all")]
     Remove {
         /// Whose drafts
         #[arg(long, value_name = "U")]
         user: String,
-        /// All of them
-        #[arg(long, conflicts_with = "drafts", required_unless_present = "drafts")]
-        all: bool,
-        /// Their ids
-        #[arg(value_name = "DRAFT")]
-        drafts: Vec<String>,
+        #[command(flatten)]
+        which: WhichDrafts,
     },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct WhichDrafts {
+    /// All of them
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Their ids
+    #[arg(value_name = "DRAFT")]
+    pub(super) drafts: Vec<String>,
 }
 
 /// What the person made of a draft.

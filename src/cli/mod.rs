@@ -48,7 +48,7 @@ use std::time::Instant;
 use clap::{CommandFactory, Parser};
 
 use crate::config::Config;
-use crate::error::{Error, Exit};
+use crate::error::{Error, Exit, Explain};
 use crate::paths::Paths;
 
 use args::{Arguments, Command};
@@ -104,13 +104,7 @@ fn dispatch(arguments: Arguments, output: Output, started: Instant) -> Result<Op
             clap_complete::generate(shell, &mut Arguments::command(), "restpg-edge", &mut text);
             return output.bytes(&text).map(|()| None);
         }
-        Command::Man => {
-            let mut text = Vec::new();
-            clap_mangen::Man::new(Arguments::command())
-                .render(&mut text)
-                .map_err(output::OutputError::from)?;
-            return output.bytes(&text).map(|()| None);
-        }
+        Command::Man { command } => return man(output, &command).map(|()| None),
         Command::ReadSources { memory_mib_max } => {
             // Nobody reads what it would say; whoever asked sees that it ended.
             let served = crate::ingest::serve(memory_mib_max);
@@ -120,8 +114,10 @@ fn dispatch(arguments: Arguments, output: Output, started: Instant) -> Result<Op
     }
     let paths = Paths::resolve(global.home.as_deref())?;
     let file = global.config.as_deref().unwrap_or(&paths.config_file);
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    // A value that is no text is to be wrong, not absent.
+    let environment = std::env::vars_os().filter_map(|(name, value)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    });
     let config = Config::load(file, global.config.is_some(), environment)?;
     let secrets = Secrets::new(global.passphrase_file);
     let context = Context { paths, config, output, secrets, started };
@@ -137,6 +133,42 @@ fn dispatch(arguments: Arguments, output: Output, started: Instant) -> Result<Op
         Command::Train(arguments) => train::run(context, arguments),
         Command::Eval(arguments) => eval::run(context, arguments),
         Command::Generate(arguments) => generate::run(context, arguments),
-        Command::Completions { .. } | Command::Man | Command::ReadSources { .. } => Ok(None),
+        Command::Completions { .. } | Command::Man { .. } | Command::ReadSources { .. } => Ok(None),
+    }
+}
+
+/// The manual page of a command, named by the words that lead to it; of no words, the program's.
+fn man(output: Output, words: &[String]) -> Result<(), Error> {
+    let mut all = Arguments::command();
+    // Only then do commands know their whole names.
+    all.build();
+    let mut command = &all;
+    for word in words {
+        let unknown = || UnknownCommand { name: words.join(" ") };
+        command = command.find_subcommand(word).ok_or_else(unknown)?;
+    }
+    let mut text = Vec::new();
+    clap_mangen::Man::new(command.clone()).render(&mut text).map_err(output::OutputError::from)?;
+    output.bytes(&text)
+}
+
+/// There is no manual page of such a command.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no command {name:?}")]
+struct UnknownCommand {
+    name: String,
+}
+
+impl Explain for UnknownCommand {
+    fn kind(&self) -> &'static str {
+        "usage"
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn help(&self) -> Option<String> {
+        Some("`restpg-edge --help` lists the commands.".into())
     }
 }

@@ -50,7 +50,10 @@ pub(super) fn is_closed_pipe(error: &Error) -> bool {
 /// A wrong command line, as `--json` shows errors.
 pub(super) fn usage_error_as_json(error: &clap::Error) {
     let rendered = error.render().to_string();
-    let message = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    // What is missing or allowed stands below the first line; how it is used after an empty one.
+    let lines = rendered.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let message = lines.collect::<Vec<_>>().join(" ");
+    let message = message.trim_start_matches("error: ");
     print_error("usage", message, Some("See `restpg-edge --help`."));
 }
 
@@ -79,6 +82,17 @@ impl Output {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(OutputError::from)?;
         Ok(())
+    }
+
+    /// A text, or a part of it, as it is; on a terminal with everything visible that it would obey.
+    pub(super) fn text(&self, text: &str) -> Result<(), Error> {
+        if io::stdout().is_terminal() {
+            let lines = text.split('\n').map(|line| line.split('\t').map(visible));
+            let lines: Vec<String> =
+                lines.map(|parts| parts.collect::<Vec<_>>().join("\t")).collect();
+            return self.bytes(lines.join("\n").as_bytes());
+        }
+        self.bytes(text.as_bytes())
     }
 
     /// The result as one JSON object.

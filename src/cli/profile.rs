@@ -138,5 +138,5 @@ fn show(context: &Context, user: &str, id: &str) -> Result<(), Error> {
         let title = visible(document.title.as_deref().unwrap_or("untitled"));
         output.note(&format!("{title}, {}\n", document.date.as_deref().unwrap_or("undated")));
     }
-    output.line(&document.text)
+    output.text(&format!("{}\n", document.text))
 }

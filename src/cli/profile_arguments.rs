@@ -3,18 +3,22 @@
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Subcommand, ValueHint};
+use clap::{ArgGroup, Args, Subcommand, ValueHint};
 use jiff::civil::Date;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ProfileCommand {
     /// List the documents of a profile; without --user, the users
+    #[command(after_help = "Examples:\n  \
+        restpg-edge profile list\n  \
+        restpg-edge profile list --user me")]
     List {
         /// Whose profile
         #[arg(long, value_name = "U")]
         user: Option<String>,
     },
     /// Print a document
+    #[command(after_help = "Example: restpg-edge profile show --user me 3f2a91")]
     Show {
         /// Whose profile
         #[arg(long, value_name = "U")]
@@ -137,12 +141,13 @@ pub(super) enum ProfileCommand {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["documents", "path", "before"]).required(true).multiple(true)))]
 pub(super) struct ForgetArguments {
     /// Whose profile
     #[arg(long, value_name = "U")]
     pub(super) user: String,
     /// Documents, by their ids or the beginnings of them
-    #[arg(value_name = "DOC", required_unless_present_any = ["path", "before"], value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_name = "DOC", value_parser = NonEmptyStringValueParser::new())]
     pub(super) documents: Vec<String>,
     /// What came from this file, or from below this folder; it need not exist any more
     #[arg(long, value_name = "P", value_hint = ValueHint::AnyPath)]

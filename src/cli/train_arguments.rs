@@ -64,6 +64,7 @@ pub(super) enum TrainCommand {
         request: Option<usize>,
     },
     /// Remove the last run and all that is kept of it; adapters stay
+    #[command(after_help = "Example: restpg-edge train remove --user me")]
     Remove {
         /// Whose run
         #[arg(long, value_name = "U")]

@@ -3,6 +3,7 @@
 //! line each or in an array, each of which asks for one text.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -93,25 +94,38 @@ pub enum DatasetError {
 
 impl Explain for DatasetError {
     fn kind(&self) -> &'static str {
-        "bad_dataset"
+        match self {
+            Self::Unreadable { .. } => "cannot_read",
+            _ => "bad_dataset",
+        }
     }
 
     fn exit(&self) -> Exit {
-        Exit::InvalidData
+        match self {
+            Self::Unreadable { source, .. } => match source.kind() {
+                ErrorKind::NotFound => Exit::NotFound,
+                ErrorKind::InvalidData => Exit::InvalidData,
+                _ => Exit::Failed,
+            },
+            _ => Exit::InvalidData,
+        }
     }
 
     fn help(&self) -> Option<String> {
-        if let Self::Repeated { .. } = self {
-            return Some(
-                "Name each file once, and give each request of a person its own id.".into(),
-            );
-        }
-        Some(
-            "A data set has a person a line: {\"user\", \"task\", \"profile\": [{\"id\", \
-             \"title\", \"text\", \"date\"}], \"queries\": [{\"id\", \"input\", \"output\"}]}; \
-             or it has rows of LongLaMP."
-                .into(),
-        )
+        Some(match self {
+            Self::Unreadable { .. } => {
+                "Give files of UTF-8 text with --dataset that are there and may be read.".into()
+            }
+            Self::Repeated { .. } => {
+                "Name each file once, and give each request of a person its own id.".into()
+            }
+            Self::Malformed { .. } | Self::Empty => {
+                "A data set has a person a line: {\"user\", \"task\", \"profile\": [{\"id\", \
+                 \"title\", \"text\", \"date\"}], \"queries\": [{\"id\", \"input\", \
+                 \"output\"}]}; or it has rows of LongLaMP."
+                    .into()
+            }
+        })
     }
 }
 

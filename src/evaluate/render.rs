@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::aspects::{Aspects, Matched};
 use super::fitted::Sampled;
-use super::report::{Against, MEASURES, Row, SystemsReport};
+use super::report::{Against, Gain, MEASURES, Row, SystemsReport};
 use super::systems::{Case, Selection, Tries};
 use crate::selftrain::Drafted;
 use crate::statistics::Interval;
@@ -51,7 +51,9 @@ impl Table {
 /// The tables of a report: the first of all measures, then of quality alone.
 fn tables(report: &SystemsReport) -> Vec<Table> {
     let mut tables = vec![all_measures(report), by_task(report)];
-    tables.extend((!report.against.is_empty()).then(|| gains(report)));
+    if !report.against.is_empty() {
+        tables.extend([gains(report), gains_by_task(report)]);
+    }
     tables.extend((!report.selection.is_empty()).then(|| selection(report)));
     tables.extend((!report.sampled.is_empty()).then(|| sampled(report)));
     tables
@@ -90,8 +92,8 @@ fn by_task(report: &SystemsReport) -> Table {
 fn gains(report: &SystemsReport) -> Table {
     let other = report.against.first().map_or("", |it| it.other.as_str());
     let row = |it: &Against| {
-        let counts = [it.wins, it.ties, it.losses].map(|count| count.to_string());
-        [it.system.clone(), signed(&it.gain), percent(&it.relative)]
+        let counts = [it.all.wins, it.all.ties, it.all.losses].map(|count| count.to_string());
+        [it.system.clone(), signed(&it.all.gain), percent(&it.all.relative)]
             .into_iter()
             .chain(counts)
             .collect()
@@ -99,6 +101,22 @@ fn gains(report: &SystemsReport) -> Table {
     Table {
         title: format!("Quality against {other}"),
         head: head(&["gain", "relative", "better", "alike", "worse"]),
+        rows: report.against.iter().map(row).collect(),
+    }
+}
+
+fn gains_by_task(report: &SystemsReport) -> Table {
+    let other = report.against.first().map_or("", |it| it.other.as_str());
+    let tasks: Vec<&str> = report.requests.keys().map(String::as_str).collect();
+    let cell =
+        |it: &Gain| format!("{}; {} / {} / {}", percent(&it.relative), it.wins, it.ties, it.losses);
+    let row = |it: &Against| {
+        let cells = tasks.iter().map(|task| it.tasks.get(*task).map_or_else(String::new, cell));
+        [it.system.clone()].into_iter().chain(cells).collect()
+    };
+    Table {
+        title: format!("Quality against {other} by task; requests better / alike / worse"),
+        head: head(&tasks),
         rows: report.against.iter().map(row).collect(),
     }
 }

@@ -53,7 +53,17 @@ pub struct Against {
     pub system: String,
     /// The other.
     pub other: String,
-    /// How much better it is in quality, macro average over tasks.
+    /// The macro average over tasks, with the requests of all.
+    #[serde(flatten)]
+    pub all: Gain,
+    /// By task.
+    pub tasks: BTreeMap<String, Gain>,
+}
+
+/// How much better one does than another.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Gain {
+    /// In quality.
     pub gain: Interval,
     /// The gain as a part of the other's quality.
     pub relative: Interval,
@@ -63,6 +73,25 @@ pub struct Against {
     pub ties: usize,
     /// Requests that it does worse.
     pub losses: usize,
+}
+
+impl Gain {
+    /// Of each request of each task the gain, and the other's quality.
+    fn of(tasks: &[&[(f64, f64)]]) -> Self {
+        let pairs: Vec<Vec<(f64, f64)>> = tasks.iter().map(|pairs| pairs.to_vec()).collect();
+        let gains = |pairs: &&[(f64, f64)]| pairs.iter().map(|(gain, _)| *gain).collect();
+        let gains: Vec<Vec<f64>> = tasks.iter().map(gains).collect();
+        let all = || gains.iter().flatten();
+        let wins = all().filter(|gain| **gain > TIE).count();
+        let losses = all().filter(|gain| **gain < -TIE).count();
+        Self {
+            gain: macro_mean(&gains.iter().map(Vec::as_slice).collect::<Vec<_>>()),
+            relative: macro_relative(&pairs),
+            wins,
+            ties: all().count() - wins - losses,
+            losses,
+        }
+    }
 }
 
 /// A report.
@@ -133,22 +162,18 @@ fn row(cases: &[Case], system: &str) -> Row {
 
 fn compared(cases: &[Case], system: &str, other: &str) -> Against {
     let quality = |case: &Case, name: &str| Some(case.systems.get(name)?.scores.quality);
-    let gain = |case: &Case| Some(quality(case, system)? - quality(case, other)?);
-    let gains = by_task(cases, gain);
-    let interval = macro_average(&gains);
-    let pair = |case: &Case| Some((gain(case)?, quality(case, other)?));
-    let pairs: Vec<Vec<(f64, f64)>> = by_task(cases, pair).into_values().collect();
-    let all: Vec<f64> = gains.into_values().flatten().collect();
-    let wins = all.iter().filter(|gain| **gain > TIE).count();
-    let losses = all.iter().filter(|gain| **gain < -TIE).count();
+    let pair = |case: &Case| {
+        let others = quality(case, other)?;
+        Some((quality(case, system)? - others, others))
+    };
+    let pairs = by_task(cases, pair);
+    let all: Vec<&[(f64, f64)]> = pairs.values().map(Vec::as_slice).collect();
+    let of_task = |(task, pairs): (&String, &Vec<(f64, f64)>)| (task.clone(), Gain::of(&[pairs]));
     Against {
         system: system.to_owned(),
         other: other.to_owned(),
-        gain: interval,
-        relative: macro_relative(&pairs),
-        wins,
-        ties: all.len() - wins - losses,
-        losses,
+        all: Gain::of(&all),
+        tasks: pairs.iter().map(of_task).collect(),
     }
 }
 
@@ -189,11 +214,15 @@ mod tests {
         assert!((report.rows[1].measures["quality"].mean - 0.3).abs() < 1e-12);
         assert!(!report.rows[1].measures.contains_key("judge"));
         let [against] = report.against.as_slice() else { panic!("{report:?}") };
-        assert_eq!((against.wins, against.ties, against.losses), (1, 1, 2));
+        let Against { all, tasks, .. } = against;
+        assert_eq!((all.wins, all.ties, all.losses), (1, 1, 2));
         let mean = (-0.1 / 3.0 + 0.0) / 2.0;
-        assert!((against.gain.mean - mean).abs() < 1e-12);
-        assert!((against.relative.mean - mean / 0.3).abs() < 1e-12);
+        assert!((all.gain.mean - mean).abs() < 1e-12);
+        assert!((all.relative.mean - mean / 0.3).abs() < 1e-12);
+        let (email, review) = (&tasks["email"], &tasks["review"]);
+        assert_eq!((email.wins, email.losses, review.ties), (1, 2, 1));
+        assert!((email.relative.mean + 1.0 / 6.0).abs() < 1e-12);
         let named = SystemsReport::of(&tries, Some("base"));
-        assert_eq!((named.against[0].other.as_str(), named.against[0].losses), ("base", 1));
+        assert_eq!((named.against[0].other.as_str(), named.against[0].all.losses), ("base", 1));
     }
 }

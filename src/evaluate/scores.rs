@@ -171,14 +171,16 @@ impl Scorer<'_> {
     fn score(&self, item: &Item, answer: &str) -> Scores {
         let figures = Figures::of(answer, item);
         let style = self.styles.get(item.writer).and_then(Option::as_ref);
-        let peers = self.peers.get(item.writer);
+        // One who is alone is everybody's nearest.
+        let peers = self.peers.get(item.writer).filter(|peers| peers.len() > 1);
         let nearest = self.authors.zip(peers).map(|(all, peers)| all.nearest(answer, peers));
         Scores {
             figures,
             quality: figures.quality(),
             chrf: chrf(answer, &item.output),
             similarity: None,
-            style: style.and_then(|style| style.distance(answer)).map(style_score),
+            // What says nothing is in nobody's style.
+            style: style.map(|style| style.distance(answer).map_or(0.0, style_score)),
             judge: None,
             judge_likeliest: None,
             aspects: None,
