@@ -28,7 +28,7 @@ const EXPORTED_WARNING: &str =
 #[derive(Debug, thiserror::Error)]
 enum AdapterError {
     #[error("the adapter {adapter} belongs to {its_model}, not to {model}")]
-    OfAnother { adapter: String, its_model: String, model: String },
+    OfAnother { adapter: String, its_model: String, is_here: bool, model: String },
     #[error("the model that {adapter} belongs to is not here: its file has the hash {sha256}")]
     NoModel { adapter: String, sha256: String },
     #[error("{} is there already", path.display())]
@@ -57,9 +57,13 @@ impl Explain for AdapterError {
 
     fn help(&self) -> Option<String> {
         match self {
-            Self::OfAnother { its_model, .. } => Some(format!(
-                "--model {its_model} writes with it; without --adapter writes what is in use for the model."
+            Self::OfAnother { its_model, is_here: true, .. } => Some(format!(
+                "--model {its_model} writes with it; without --adapter writes the one in use for the model."
             )),
+            Self::OfAnother { is_here: false, .. } => Some(
+                "Obtain its model again, `restpg-edge model pull NAME`, or leave --adapter out."
+                    .into(),
+            ),
             Self::NoModel { .. } => Some("Obtain it again: `restpg-edge model pull NAME`.".into()),
             Self::FileExists { .. } => {
                 Some("Choose another name, or overwrite it with --force.".into())
@@ -115,7 +119,7 @@ pub(super) fn run(context: &Context, command: AdapterCommand) -> Result<Option<E
 /// That training did not adopt it, and how to write with it where its model is not the usual one.
 fn note_what_use_needs(context: &Context, user: &str, adapter: &Adapter) -> Result<(), Error> {
     let (output, id) = (&context.output, &adapter.id);
-    if verdict_on(adapter).is_some_and(|verdict| !verdict.is_adopted) {
+    if adapter.about["gate"]["is_adopted"] == false {
         output.note(&format!(
             "note: training did not adopt it; `restpg-edge adapter show --user {user:?} {id}` says why"
         ));
@@ -159,9 +163,12 @@ pub(super) fn chosen(
             if adapter.base_sha256 == model.sha256 {
                 return Ok(Some(adapter));
             }
-            let its_model = model_of(context, &adapter)?;
+            let (its_model, is_here) = match installed_model_of(context, &adapter)? {
+                Some(name) => (name, true),
+                None => (format!("the model of the hash {}", adapter.base_sha256), false),
+            };
             let (adapter, model) = (adapter.id, model.name.clone());
-            Err(AdapterError::OfAnother { adapter, its_model, model }.into())
+            Err(AdapterError::OfAnother { adapter, its_model, is_here, model }.into())
         }
     }
 }
@@ -266,14 +273,17 @@ fn show(context: &Context, user: &str, id: &str) -> Result<(), Error> {
     }));
     lines.extend(adapter.reason.as_ref().map(|reason| format!("because    {reason}")));
     lines.extend(adapter.parent.as_ref().map(|parent| format!("parent     {parent}")));
-    if let Some(verdict) = verdict_on(&adapter) {
+    let verdict = verdict_on(&adapter);
+    if let Some(verdict) = &verdict {
         let said = if verdict.is_adopted { "adopted" } else { "not adopted" };
         lines.push(format!("gate       {said}"));
         lines.extend(verdict.objections().iter().map(|why| format!("           {why}")));
     }
     let mut about = adapter.about;
     if let Some(about) = about.as_object_mut() {
-        about.remove("gate");
+        if verdict.is_some() {
+            about.remove("gate");
+        }
         about.remove(LEARNED);
     }
     lines.push(format!("about      {about}"));

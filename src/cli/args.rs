@@ -141,7 +141,7 @@ pub(super) enum Command {
         `generate` keeps what it gives in the profile, encrypted, unless it was stopped or wrote with \
         --no-profile: those that something was said of, and as many others as [generate] drafts_kept says. A draft goes with the documents that it \
         was written from. What something was said of may have been learned from: removing it removes \
-        the run of training too, not the adapters that came of it.")]
+        the run of training begun since too, not the adapters that came of it.")]
     Drafts {
         #[command(subcommand)]
         command: DraftsCommand,
@@ -448,7 +448,7 @@ pub(super) struct EvalArguments {
     /// Folder for what comes of it, and for what goes on where it was stopped
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["user", "retrieval", "graders"])]
     pub(super) output: Option<PathBuf>,
-    /// Write the report as a page, with all drafts
+    /// Write the report as a page, with the drafts
     #[arg(long, value_name = "FILE.html", value_hint = ValueHint::FilePath, conflicts_with_all = ["retrieval", "graders"])]
     pub(super) report: Option<PathBuf>,
     /// What to compare, by names joined with commas; with --retrieval: none, random, recency, bm25, dense,

@@ -107,7 +107,8 @@ impl Explain for SystemsError {
             Self::NoRequest { .. } => Some(
                 "Of the people of a task one in three is tried on, the others are learned from: it \
                  takes two, with texts of [train] words_min to words_max words that the model has \
-                 room for, more of them than --skip leaves out."
+                 room for, more of them than --skip leaves out. With other data or settings give another \
+                 folder with --output."
                     .into(),
             ),
             Self::Write { .. } => {
@@ -217,8 +218,9 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
     let output = arguments.output.as_ref().ok_or(SystemsError::NoOutput)?;
     let variants = variants(arguments)?;
     require_tried(arguments, &evaluate::tried_names(&variants, context.config.eval.best_of))?;
-    require_place(arguments.report.as_deref())?;
-    context.config.reward.require_training()?;
+    if variants.iter().any(is_fitted) {
+        context.config.reward.require_training()?;
+    }
     let people = evaluate::read_people(&arguments.dataset)?;
     let config = &context.config;
     let eval = &config.eval;
@@ -232,6 +234,7 @@ fn of_people(context: Context, arguments: &EvalArguments) -> Result<(), Error> {
     let bench = Bench::open(&context, styles, Some(authors), peers)?;
     let failed = |source| SystemsError::Write { path: output.clone(), source };
     create_private_folder(output).map_err(failed)?;
+    require_place(arguments.report.as_deref())?;
     let paths = Paths::resolve(Some(&output.join(WORK)))?;
     let user = User::parse(JOURNAL)?;
     let mut store = ProfileStore::open_or_create(&paths, &user, &NoPassphrase)?;
@@ -289,10 +292,12 @@ fn require_place(page: Option<&Path>) -> Result<(), SystemsError> {
     Err(SystemsError::Write { path: path.to_owned(), source: kind.into() })
 }
 
+fn is_fitted(variant: &Variant) -> bool {
+    !matches!(variant, Variant::Base | Variant::Retrieval | Variant::Reasoning)
+}
+
 /// That there is something to try the systems on, and to fit those on that are fitted.
 fn require_requests(cohort: &Cohort, variants: &[Variant]) -> Result<(), SystemsError> {
-    let is_fitted =
-        |it: &Variant| !matches!(it, Variant::Base | Variant::Retrieval | Variant::Reasoning);
     let what = if cohort.test.is_empty() {
         "to try the systems on"
     } else if cohort.train.is_empty() && variants.iter().any(is_fitted) {

@@ -106,7 +106,6 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
     let usual_model = context.config.model.name.clone();
     apply_flags(&mut context.config, arguments);
     context.config.check()?;
-    context.config.reward.require_training()?;
     // The parser asks for it.
     let user = User::parse(arguments.user.as_deref().unwrap_or_default())?;
     let mut store = ProfileStore::open(&context.paths, &user, &context.secrets)?;
@@ -138,22 +137,15 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
     if let Some(run) = &earlier {
         context.config = settings_of(run, &context.config, &user)?;
     }
+    context.config.reward.require_training()?;
     retrieval::index_after_ingest(&context, &mut store);
-    let ended = match INTERRUPT.load(Ordering::Relaxed) {
-        // Passages found by half an index would be kept.
-        true => Err(TrainError::Stopped.into()),
-        false => train_in(&context, &mut store, earlier),
-    };
-    match ended {
+    // Passages that were found by half an index would be kept.
+    if INTERRUPT.load(Ordering::Relaxed) {
+        return stopped(&context, &user, earlier.is_some());
+    }
+    match train_in(&context, &mut store, earlier) {
         Err(error) if error.inner().kind() == TrainError::Stopped.kind() => {
-            context.output.note(&format!(
-                "stopped; `restpg-edge train --user {:?} --resume` goes on where it was",
-                user.as_str()
-            ));
-            if context.output.json {
-                context.output.object(&json!({"user": user.as_str(), "outcome": null}))?;
-            }
-            Ok(Some(Exit::Interrupted))
+            stopped(&context, &user, true)
         }
         Err(error) => Err(error),
         Ok(outcome) => {
@@ -161,6 +153,21 @@ fn train(mut context: Context, arguments: &RunArguments) -> Result<Option<Exit>,
             Ok(None)
         }
     }
+}
+
+/// Says how to go on after Ctrl-C.
+fn stopped(context: &Context, user: &User, is_begun: bool) -> Result<Option<Exit>, Error> {
+    let user = user.as_str();
+    context.output.note(&match is_begun {
+        true => {
+            format!("stopped; `restpg-edge train --user {user:?} --resume` goes on where it was")
+        }
+        false => "stopped before a run was begun; the same command begins it".to_owned(),
+    });
+    if context.output.json {
+        context.output.object(&json!({"user": user, "outcome": null}))?;
+    }
+    Ok(Some(Exit::Interrupted))
 }
 
 /// Keeps other commands of training from the profile while it is held; what forgets may still take the
@@ -329,6 +336,7 @@ fn train_in(
     let in_use = match begun.in_use_reasons {
         Some(reasoning) => journal.bytes(IN_USE, "")?.map(|content| {
             let learned = begun.in_use_learned.clone();
+            let learned = learned.unwrap_or_else(|| names_of(&begun.in_use_documents));
             InUse { content, reasoning, learned }
         }),
         None => None,
@@ -372,8 +380,10 @@ pub(super) struct Begun {
     /// Whether the adapter that is in use writes notes first; `None` without one.
     in_use_reasons: Option<bool>,
     /// The texts that it has learned, by their names.
-    #[serde(default)]
-    in_use_learned: Vec<String>,
+    in_use_learned: Option<Vec<String>>,
+    /// What runs of earlier versions have instead: the documents, by their ids.
+    #[serde(default, skip_serializing)]
+    in_use_documents: Vec<String>,
 }
 
 impl Begun {
@@ -402,7 +412,8 @@ fn begin(context: &Context, store: &mut ProfileStore, trainer: &Trainer) -> Resu
         rejected: material.rejected,
         files: trainer.files.clone(),
         in_use_reasons: in_use.as_ref().map(|it| it.reasoning),
-        in_use_learned: in_use.as_ref().map(|it| it.learned.clone()).unwrap_or_default(),
+        in_use_learned: in_use.as_ref().map(|it| it.learned.clone()),
+        in_use_documents: Vec::new(),
     };
     let user = || store.user().to_string();
     let unwritable = |_: serde_json::Error| RunError::OtherVersion { user: user() };
@@ -427,12 +438,13 @@ fn in_use(
     let learned = match serde_json::from_value(adapter.about[LEARNED].clone()) {
         Ok(learned) => learned,
         // It came from elsewhere, or from an earlier version: all that it may have learned.
-        Err(_) => {
-            let documents = store.adapter_documents(&adapter.id)?.into_iter();
-            documents.map(|id| key(&Origin::Document(id))).collect()
-        }
+        Err(_) => names_of(&store.adapter_documents(&adapter.id)?),
     };
     Ok(Some(InUse { content, reasoning, learned }))
+}
+
+fn names_of(documents: &[String]) -> Vec<String> {
+    documents.iter().map(|id| key(&Origin::Document(id.clone()))).collect()
 }
 
 /// What a run came to; `usual_model` is the one that writes where none is named.

@@ -163,7 +163,9 @@ impl Explain for LoraError {
             Self::OtherRun { .. } => {
                 Some("Give the settings it was begun with, or --output another folder.".into())
             }
-            Self::Write { .. } => Some("Name a place that is there and can be written to.".into()),
+            Self::Write { .. } => {
+                Some("Name a place that is there, can be written to and has room.".into())
+            }
             Self::Read { .. } => {
                 Some("Check the path, and that you may read what is there.".into())
             }

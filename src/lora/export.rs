@@ -89,7 +89,7 @@ pub fn gguf_bytes(architecture: &str, exported: &Exported) -> io::Result<Vec<u8>
 /// Reads a GGUF adapter for a model of `design`.
 ///
 /// # Errors
-/// [`LoraError::Gguf`], and [`LoraError::NoAdapter`] for another kind of file or another model's.
+/// [`LoraError::Read`], and [`LoraError::NoAdapter`] for another kind of file or another model's.
 pub fn read_gguf(path: &Path, design: &Design) -> Result<Exported, LoraError> {
     let file = ModelFile::open(path).map_err(|error| no_adapter(path, error))?;
     read_bytes(file.bytes(), path, design)

@@ -45,6 +45,10 @@ pub struct Place<'a> {
 /// A piece that is known when a run begins: stage, key, content.
 pub type Known<'a> = (&'a str, &'a str, &'a [u8]);
 
+/// Where a run has the number of the last draft that was there when it was begun.
+const DRAFTS: &str = "drafts";
+const LAST_DRAFT: &str = "SELECT coalesce(max(number), 0) FROM draft";
+
 const COLUMNS: &str = "id, begun_at, base_sha256, settings, is_done";
 
 impl ProfileStore {
@@ -81,6 +85,10 @@ impl ProfileStore {
             for document in documents {
                 statement.execute(params![id, document])?;
             }
+            // Before any time, which may be set back.
+            let drafts: i64 = transaction.query_row(LAST_DRAFT, [], |row| row.get(0))?;
+            let place = Place { run: &id, stage: DRAFTS, key: "" };
+            keep(transaction, place, drafts.to_string().as_bytes())?;
             for &(stage, key, content) in known {
                 keep(transaction, Place { run: &id, stage, key }, content)?;
             }
@@ -253,6 +261,21 @@ pub(super) fn remove_orphans(transaction: &Transaction<'_>) -> rusqlite::Result<
              (SELECT run FROM run_document WHERE document NOT IN (SELECT id FROM document))",
         )?
         .execute([])
+}
+
+/// Removes every run that may have learned from the draft of this number: those that were begun when it
+/// was there; how many they were.
+pub(super) fn remove_that_knew(
+    transaction: &Transaction<'_>,
+    draft: i64,
+) -> rusqlite::Result<usize> {
+    transaction
+        .prepare_cached(
+            "DELETE FROM run WHERE ?1 <= coalesce(
+             (SELECT CAST(CAST(content AS TEXT) AS INTEGER) FROM run_unit
+              WHERE run = run.id AND stage = ?2), ?1)",
+        )?
+        .execute(params![draft, DRAFTS])
 }
 
 fn run(row: &Row<'_>) -> rusqlite::Result<Run> {

@@ -32,7 +32,7 @@ pub struct Item {
     pub writer: usize,
     /// What it is made of, by the documents' ids.
     pub documents: Vec<String>,
-    /// The documents that the text itself is, or a version of it, by their ids.
+    /// The texts that it has much in common with, by their names ([`key`]).
     #[serde(default)]
     pub versions: Vec<String>,
     /// Whether it is never trained on.
@@ -46,11 +46,10 @@ impl Item {
         Task::named(&self.task).unwrap_or_else(Task::free)
     }
 
-    /// What tells the text from others across runs: its own name and those of its versions. Passages are
-    /// not among them, nor what a draft was written from.
-    pub fn names(&self) -> impl Iterator<Item = String> {
-        let versions = self.versions.iter().map(|id| format!("{DOCUMENT}{id}"));
-        std::iter::once(self.key.clone()).chain(versions)
+    /// The names of the text and of its versions. Passages are not among them, nor what a draft was written
+    /// from.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.key).chain(&self.versions)
     }
 
     /// The texts of the passages.
@@ -132,14 +131,11 @@ impl Shelf<'_> {
     }
 }
 
-/// How the name of a document's text begins.
-const DOCUMENT: &str = "document ";
-
-/// The name of a text's place in a run.
+/// The name of a text, the same in every run.
 #[must_use]
 pub fn key(origin: &Origin) -> String {
     match origin {
-        Origin::Document(id) => format!("{DOCUMENT}{id}"),
+        Origin::Document(id) => format!("document {id}"),
         Origin::Draft(id) => format!("draft {id}"),
     }
 }

@@ -73,8 +73,8 @@ pub struct Pair {
     /// The documents that it is made of, by their ids: itself, or those of the draft; and those that
     /// have much in common with it.
     pub documents: Vec<String>,
-    /// The documents that the text itself is, or a version of it: of a draft that was sent and taken in
-    /// again the latter.
+    /// The texts that this one has much in common with, itself among them, by their names ([`key`]): of a
+    /// draft that was sent and taken in again the latter too.
     #[serde(default)]
     pub versions: Vec<String>,
     /// What may be shown beside the request.
@@ -178,8 +178,8 @@ pub fn pairs(documents: &[Document], drafts: &[KeptDraft], rules: &PairRules) ->
     let mut fit: Vec<Placed> = Vec::new();
     for (place, mut pair) in wanted.iter().cloned().enumerate() {
         pair.shown = texts.shown(place, &[]);
-        pair.versions = texts.documents(&texts.related[place]).collect();
-        pair.documents.extend(pair.versions.iter().cloned());
+        pair.versions = texts.names(&texts.related[place]).collect();
+        pair.documents.extend(texts.documents(&texts.related[place]));
         pair.documents.sort_unstable();
         pair.documents.dedup();
         match unfit(&pair, rules).or_else(|| texts.nothing(&pair.shown)) {
@@ -490,7 +490,7 @@ mod tests {
         let dropped = made.dropped.iter().find(|dropped| dropped.origin == of("sent")).unwrap();
         assert_eq!(dropped.why, WhyDropped::Repeated);
         let sent = made.pairs.iter().find(|pair| pair.origin == Origin::Draft("a".into())).unwrap();
-        assert_eq!(sent.versions, ["sent"]);
+        assert_eq!(sent.versions, ["draft a", "document sent"]);
         // Where what an edited draft became is among the newest, its copy is not trained on.
         let old = document("copy", Some("2023-01-02"), &draft.answer);
         let documents: Vec<Document> = diary(7).into_iter().chain([old]).collect();

@@ -1,5 +1,6 @@
 //! What the texts of a person have to do with each other, and so which may be shown for which.
 
+use super::item::key;
 use super::overlap::Overlaps;
 use super::pairs::{Origin, Pair, RELATED_SHARE, Shown, WhyDropped};
 
@@ -42,6 +43,11 @@ impl<'w> Texts<'w> {
     /// The ids of the documents at `places`.
     pub fn documents(&self, places: &[usize]) -> impl Iterator<Item = String> {
         places.iter().filter_map(|&place| Some(self.document(place)?.0.to_owned()))
+    }
+
+    /// The names of the texts at `places`.
+    pub fn names(&self, places: &[usize]) -> impl Iterator<Item = String> {
+        places.iter().map(|&place| key(&self.wanted[place].origin))
     }
 
     /// That nothing is left to be shown.

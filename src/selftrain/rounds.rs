@@ -28,7 +28,7 @@ pub struct InUse {
     pub content: Vec<u8>,
     /// Whether it was fitted to write notes first.
     pub reasoning: bool,
-    /// The texts that it has learned, by their names ([`Item::names`]).
+    /// The texts that it has learned, by their names ([`super::key`]).
     pub learned: Vec<String>,
 }
 
@@ -167,13 +167,13 @@ impl<'i> Split<'i> {
 
     /// The places of the held-out texts that an adapter has learned, or a version of them.
     fn learned_by(&self, adapter: &InUse) -> Vec<usize> {
-        let has_learned = |item: &Item| item.names().any(|it| adapter.learned.contains(&it));
+        let has_learned = |item: &Item| item.names().any(|it| adapter.learned.contains(it));
         (0..self.held_out.len()).filter(|&place| has_learned(self.held_out[place])).collect()
     }
 
     /// The names of the texts that were learned, or told when to stop.
     fn learned_names(&self) -> Vec<String> {
-        self.of_all(|item| item.names().collect())
+        self.of_all(|item| vec![item.key.clone()])
     }
 
     /// The documents that were learned from or shown meanwhile.
@@ -378,7 +378,11 @@ impl<'r, 'a> Rounds<'r, 'a> {
             "round": round,
             "reasoning": self.reasoning,
             "layout": LAYOUT,
-            "settings": {"train": config.train, "reward": config.reward},
+            // All by which it was trained and tried.
+            "settings": {
+                "train": config.train, "reward": config.reward, "generate": config.generate,
+                "retrieve": config.retrieve, "judge": config.judge,
+            },
             "texts": {
                 "learned": self.split.learned.len(),
                 "validation": self.split.validation.len(),
@@ -487,13 +491,14 @@ mod tests {
         let mut items: Vec<Item> = (0..4).map(|key| item(key, true)).collect();
         for (number, item) in items.iter_mut().enumerate() {
             item.key = format!("document d{number}");
-            item.versions = vec![format!("d{number}")];
         }
         // Shown for the third, and learned as a text.
         items[2].documents.push("d9".into());
         items[2].passages = vec![Hit { document: "d9".into(), ..Hit::default() }];
         // A draft that the adapter itself wrote, from all that it knows, and that the person edited.
-        items[3] = Item { key: "draft a".into(), versions: Vec::new(), ..items[3].clone() };
+        items[3].key = "draft a".into();
+        // A mail that was sent of another draft, and a digest of it and of a text that is learned.
+        items[0].versions = ["document d0", "draft b", "document digest"].map(str::to_owned).into();
         let adapter = |learned: &[&str]| InUse {
             content: Vec::new(),
             reasoning: true,
@@ -504,14 +509,14 @@ mod tests {
         assert_eq!(split.learned_by(&adapter(&learned)), [1]);
         assert_eq!(split.learned_by(&adapter(&["draft a"])), [3]);
         assert_eq!(split.learned_by(&adapter(&[])), [0; 0]);
-        // A mail that was sent of a draft, and the draft.
-        let mut sent = items[3].clone();
-        (sent.held_out, sent.versions) = (false, vec!["d0".into()]);
-        sent.documents.push("d2".into());
-        items.push(sent);
+        assert_eq!(split.learned_by(&adapter(&["draft b"])), [0]);
+        let mut learned = item(7, false);
+        learned.versions = vec!["document digest".into()];
+        items.push(learned);
         let split = Split::of(&items, 0.0);
-        assert_eq!(split.learned_by(&adapter(&["document d0"])), [0]);
-        assert_eq!(split.learned_names(), ["document d0", "draft a"]);
+        let names = split.learned_names();
+        assert_eq!(names, ["7"]);
+        assert_eq!(split.learned_by(&InUse { learned: names, ..adapter(&[]) }), [0; 0]);
     }
 
     #[test]

@@ -301,8 +301,7 @@ impl Workshop<'_> {
     ) -> Result<Vec<Vec<Drafted>>, Error> {
         let slots = Slots::of(&self.config.sample, model, request.cache);
         let clock = Clock { started: Instant::now(), timings: Timings::default() };
-        // A batch of long drafts takes minutes.
-        let mut on_event = |_: DraftId, _: Event<'_>| (self.breathe)();
+        let mut on_event = |_: DraftId, _: Event<'_>| {};
         let written =
             generate::sample(model, request, orders, slots, clock, self.interrupt, &mut on_event)?;
         let is_whole = |draft: &Option<Draft>| draft.as_ref().is_some_and(|it| !it.interrupted);

@@ -123,7 +123,7 @@ fn an_adapter_of_another_model_is_refused_by_name() {
     let (home, folder) = with_adapter();
     let id = add(&home, &folder);
     let other = ["generate", "--user", "me", "--model", "tiny", "--adapter", &id, "the kettle"];
-    home.run(other).exits(2).says(&[&id, "another model than tiny"]);
+    home.run(other).exits(2).says(&[&id, "belongs to roomy, not to tiny", "--model roomy"]);
     let elsewhere = ["adapter", "add", "--user", "me", "--model", "tiny", &folder];
     home.run(elsewhere).exits(4).says(&["another model"]);
     home.run(["adapter", "use", "--user", "me", "zz"]).exits(3).says(&["zz", "adapter list"]);

@@ -115,6 +115,6 @@ fn a_data_set_of_another_shape_is_named_with_its_line() {
     home.run(["eval", "--retrieval", "--dataset", &bad])
         .exits(4)
         .says(&["bad.jsonl:1", "a person a"]);
-    home.run(["eval", "--retrieval", "--dataset", "/no/such.jsonl"]).exits(4).says(&["no/such"]);
+    home.run(["eval", "--retrieval", "--dataset", "/no/such.jsonl"]).exits(3).says(&["no/such"]);
     home.run(["eval", "--dataset", &bad]).exits(2).says(&["--retrieval"]);
 }

@@ -370,7 +370,7 @@ fn what_is_like_a_rejected_draft_is_known_for_it() {
     home.run(["feedback", "--user", "me", "--reject"]).exits(0);
     let after = rejected(&home);
     assert!(after.len() == before.len() && after.iter().all(|it| it == true), "{after:?}");
-    home.run(["drafts", "remove", "--user", "me", "--all"]).exits(0).says(&["a run of training"]);
+    home.run(["drafts", "remove", "--user", "me", "--all"]).exits(0).says(&["the run of training"]);
     home.run(["train", "show", "--user", "me"]).exits(3);
 }
 
