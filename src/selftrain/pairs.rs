@@ -73,7 +73,7 @@ pub struct Pair {
     /// The documents that it is made of, by their ids: itself, or those of the draft; and those that
     /// have much in common with it.
     pub documents: Vec<String>,
-    /// The texts that this one has much in common with, itself among them, by their names ([`key`]): of a
+    /// The texts that this one has much in common with, itself among them, by their names ([`super::key`]): of a
     /// draft that was sent and taken in again the latter too.
     #[serde(default)]
     pub versions: Vec<String>,

@@ -118,6 +118,31 @@ fn an_adapter_lies_encrypted_and_leaves_only_when_it_is_exported() {
     home.run(["profile", "check", "--user", "me"]).exits(0);
 }
 
+/// Also to a path that is no text, and leaving what lies beside it.
+#[cfg(unix)]
+#[test]
+fn an_adapter_is_exported_to_any_path_for_its_owner_alone() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::PermissionsExt;
+    let (home, folder) = with_adapter();
+    let id = add(&home, &folder);
+    let beside = home.write("mine.gguf.part", b"somebody's");
+    let plain = home.path().join("mine.gguf");
+    let odd = home.path().join(OsStr::from_bytes(b"odd\xff.gguf"));
+    for to in [&plain, &odd] {
+        let export = ["--json", "adapter", "export", "--user", "me", &id, "--to"].map(OsStr::new);
+        let said = home.run(export.into_iter().chain([to.as_os_str()])).exits(0).json();
+        assert!(said["to"].as_str().unwrap().ends_with(".gguf"), "{said}");
+        assert_eq!(to.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert_eq!(fs::read(beside).unwrap(), b"somebody's");
+    let nowhere = ["adapter", "export", "--user", "me", &id, "--to", "/no/such/mine.gguf"];
+    home.run(nowhere).exits(1).says(&["/no/such/mine.gguf", "folder that is there"]);
+    let remove = ["--json", "adapter", "remove", "--user", "me", &id];
+    assert_eq!(home.run(remove).exits(0).json()["in_use_again"], Value::Null);
+}
+
 #[test]
 fn an_adapter_of_another_model_is_refused_by_name() {
     let (home, folder) = with_adapter();

@@ -46,6 +46,47 @@ fn what_a_measurement_would_not_read_is_refused() {
 }
 
 #[test]
+fn what_an_evaluation_cannot_come_to_is_said_before_it_begins() {
+    let home = Home::new();
+    let of_one = b"{\"user\": \"ann\", \"task\": \"email\", \"profile\": [{\"id\": \"a\", \"text\": \"A \
+        text.\"}], \"queries\": [{\"id\": \"b\", \"input\": \"a note\", \"output\": \"A note.\"}]}\n";
+    let people = home.write("people.jsonl", of_one);
+    let output = home.path().join("results");
+    let eval =
+        ["eval", "--dataset", people.to_str().unwrap(), "--output", output.to_str().unwrap()];
+    // Without a model nothing is begun.
+    home.run(eval).exits(3).says(&["model pull"]);
+    assert!(!output.exists());
+    let mute = home.write(
+        "mute.toml",
+        b"[reward]\nstyle_weight = 0.0\noriginality_weight = 0.0\n\
+        similarity_weight = 0.0\noverlap_weight = 0.0\nlength_weight = 0.0\n",
+    );
+    let muted = ["--config", mute.to_str().unwrap()];
+    home.run(muted.iter().chain(&eval)).exits(2).says(&["agreement_weight", "above 0 in another"]);
+    home.run_with_input(["ingest", "--user", "me", "-"], "text").exits(0);
+    let report = ["eval", "--user", "me", "--report", "/no/such/page.html"];
+    home.run(report).exits(1).says(&["/no/such/page.html"]);
+}
+
+#[test]
+fn what_is_missing_on_the_command_line_is_named() {
+    let home = Home::new();
+    for (line, missing) in [
+        ("drafts remove --user me", "--all|DRAFT"),
+        ("profile forget --user me", "DOC|--path"),
+        ("eval", "--user <U>|--dataset"),
+        ("train", "--user <U>"),
+    ] {
+        home.run(line.split(' ')).exits(2).says(&[missing]);
+        home.run(["--json"].into_iter().chain(line.split(' '))).exits(2).says(&[missing]);
+    }
+    let page = home.run(["man", "train", "show"]).exits(0);
+    assert!(page.stdout.contains("restpg\\-edge\\-train\\-show"), "{}", page.stdout);
+    home.run(["man", "fly"]).exits(2).says(&["fly", "--help"]);
+}
+
+#[test]
 fn a_mistyped_path_makes_no_profile() {
     let home = Home::new();
     home.run(["ingest", "--user", "me", "/no/such/folder"]).exits(4).says(&["/no/such/folder"]);
