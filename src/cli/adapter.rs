@@ -350,8 +350,9 @@ fn export(
         replace(to, &content).map_err(failed)?;
     }
     if context.output.json {
-        let done = json!({"user": user, "adapter": id, "to": to.display().to_string(), "warning": EXPORTED_WARNING});
-        return context.output.object(&done);
+        return context.output.object(&json!({
+            "user": user, "adapter": id, "to": to.display().to_string(), "warning": EXPORTED_WARNING,
+        }));
     }
     context.output.line(&to.display().to_string())
 }

@@ -28,7 +28,7 @@ use crate::task::Task;
         restpg-edge model pull smollm2-135m-instruct\n  \
         restpg-edge ingest --user me ~/notes ~/posts\n  \
         restpg-edge generate --user me \"a note to the team about the moved deadline\"\n\n\
-        Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such user, model or document, \
+        Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such user, model, document, data set or adapter, \
         4 invalid input data, 130 interrupted.",
     disable_help_subcommand = true
 )]

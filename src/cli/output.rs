@@ -87,10 +87,7 @@ impl Output {
     /// A text, or a part of it, as it is; on a terminal with everything visible that it would obey.
     pub(super) fn text(&self, text: &str) -> Result<(), Error> {
         if io::stdout().is_terminal() {
-            let lines = text.split('\n').map(|line| line.split('\t').map(visible));
-            let lines: Vec<String> =
-                lines.map(|parts| parts.collect::<Vec<_>>().join("\t")).collect();
-            return self.bytes(lines.join("\n").as_bytes());
+            return self.bytes(visible_lines(text).as_bytes());
         }
         self.bytes(text.as_bytes())
     }
@@ -182,9 +179,13 @@ pub(super) fn visible(text: &str) -> String {
     shown
 }
 
-/// As [`visible`], line by line.
+/// As [`visible`], but for tabs and the ends of lines.
 pub(super) fn visible_lines(text: &str) -> String {
-    text.lines().map(visible).collect::<Vec<_>>().join("\n")
+    let line = |line: &str| {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        line.split('\t').map(visible).collect::<Vec<_>>().join("\t")
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Bytes as people read them.

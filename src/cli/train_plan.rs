@@ -173,7 +173,7 @@ fn stages(context: &Context, pairs: &Pairs) -> Result<Vec<Stage>, Error> {
     let grades_count = config.reward.judge_weight > 0.0;
     let grader = match config.judge.model.as_str() {
         _ if !grades_count => None,
-        "" => Some(machine.other(&sampled.file, &sizes)?),
+        "" => Some(Other { rates, memory_bytes: machine.memory_bytes(&base, &sizes, 1)? }),
         name => other(name)?,
     };
     let sampling = machine.memory_bytes(&base, &sizes, config.train.samples)?;

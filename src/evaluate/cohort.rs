@@ -222,10 +222,10 @@ impl Makings<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    static NEVER: AtomicBool = AtomicBool::new(false);
     use crate::evaluate::HeldOut;
     use crate::profile::NewDocument;
+
+    static NEVER: AtomicBool = AtomicBool::new(false);
 
     fn config() -> Config {
         let none = std::path::Path::new("/nowhere.toml");

@@ -47,7 +47,6 @@ pub type Known<'a> = (&'a str, &'a str, &'a [u8]);
 
 /// Where a run has the number of the last draft that was there when it was begun.
 const DRAFTS: &str = "drafts";
-const LAST_DRAFT: &str = "SELECT coalesce(max(number), 0) FROM draft";
 
 const COLUMNS: &str = "id, begun_at, base_sha256, settings, is_done";
 
@@ -85,8 +84,9 @@ impl ProfileStore {
             for document in documents {
                 statement.execute(params![id, document])?;
             }
-            // Before any time, which may be set back.
-            let drafts: i64 = transaction.query_row(LAST_DRAFT, [], |row| row.get(0))?;
+            // By number: clocks may be set back.
+            let sql = "SELECT coalesce(max(number), 0) FROM draft";
+            let drafts: i64 = transaction.query_row(sql, [], |row| row.get(0))?;
             let place = Place { run: &id, stage: DRAFTS, key: "" };
             keep(transaction, place, drafts.to_string().as_bytes())?;
             for &(stage, key, content) in known {

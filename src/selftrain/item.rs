@@ -52,6 +52,12 @@ impl Item {
         std::iter::once(&self.key).chain(&self.versions)
     }
 
+    /// Whether the text came of a draft, which may be removed while its copies stay.
+    #[must_use]
+    pub fn is_draft(&self) -> bool {
+        self.key.starts_with(DRAFT)
+    }
+
     /// The texts of the passages.
     pub fn passage_texts(&self) -> impl Iterator<Item = &str> {
         self.passages.iter().map(|hit| hit.text.as_str())
@@ -131,12 +137,15 @@ impl Shelf<'_> {
     }
 }
 
+/// How the name of a draft begins.
+const DRAFT: &str = "draft ";
+
 /// The name of a text, the same in every run.
 #[must_use]
 pub fn key(origin: &Origin) -> String {
     match origin {
         Origin::Document(id) => format!("document {id}"),
-        Origin::Draft(id) => format!("draft {id}"),
+        Origin::Draft(id) => format!("{DRAFT}{id}"),
     }
 }
 

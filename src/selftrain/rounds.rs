@@ -171,9 +171,14 @@ impl<'i> Split<'i> {
         (0..self.held_out.len()).filter(|&place| has_learned(self.held_out[place])).collect()
     }
 
-    /// The names of the texts that were learned, or told when to stop.
+    /// The names of the texts that were learned, or told when to stop; of drafts those of their copies
+    /// too, since these may be all that is left. Not so of other texts: what quotes one that is learned
+    /// may quote one that is held out too, and says nothing of that.
     fn learned_names(&self) -> Vec<String> {
-        self.of_all(|item| vec![item.key.clone()])
+        self.of_all(|item| match item.is_draft() {
+            true => item.names().cloned().collect(),
+            false => vec![item.key.clone()],
+        })
     }
 
     /// The documents that were learned from or shown meanwhile.
@@ -517,6 +522,13 @@ mod tests {
         let names = split.learned_names();
         assert_eq!(names, ["7"]);
         assert_eq!(split.learned_by(&InUse { learned: names, ..adapter(&[]) }), [0; 0]);
+        // The sent copy of a draft that is learned, found also when the draft has gone.
+        items[4].key = "draft c".into();
+        items[4].versions = ["draft c", "document d1"].map(str::to_owned).into();
+        let names = Split::of(&items, 0.0).learned_names();
+        assert_eq!(names, ["document d1", "draft c"]);
+        let split = Split::of(&items, 0.0);
+        assert_eq!(split.learned_by(&InUse { learned: names, ..adapter(&[]) }), [1]);
     }
 
     #[test]
